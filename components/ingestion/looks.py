@@ -16,11 +16,11 @@ from components.ingestion.sections import KINDS, headings
 from components.params import Params
 from components.text.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 
-STREAMED = 4_000_000  # bytes of text, or so many documents, after which a file is left that can be read in part
+STREAMED = 4_000_000  # bytes of text, or so many documents, after which reading stops if a file can be read in part
 STREAMED_DOCUMENTS = 2_000
 TITLES, TITLE_CHARS = 10, 80
-HEADED = 32_000  # characters of a longer text in which headings are looked for
-STRETCHES = 20  # of one text, whose languages are looked at
+HEADED = 32_000  # characters of a longer text that are searched for headings
+STRETCHES = 20  # stretches of one text whose languages are identified
 
 
 class Interruptible(BufferedReader):

@@ -1,4 +1,4 @@
-"""What docx, odt and epub have in common: XML in a zip file. Neither may unpack to more than a process can hold."""
+"""Shared code for docx, odt and epub: XML in a zip file. Both have limits so that unpacking cannot fill the memory."""
 
 import io
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from components.ingestion.parsing import Refusal
 
 MAX_MEMBER_BYTES = 100_000_000
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what encrypted documents of Office are wrapped in, and old ones are
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # container of encrypted and of old Office documents
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]{0,100}encoding\s*=\s*["']([\w.-]{1,40})""")
 
 
@@ -31,7 +31,7 @@ class Container:
         """The bytes of a member.
 
         Raises:
-            Refusal: it is missing, encrypted or too large.
+            Refusal: the member is missing, encrypted or too large.
         """
         if name not in self._names:
             raise Refusal(f"has no {name} in its zip file, as this format has")
@@ -49,7 +49,7 @@ class Container:
 
 
 def safe_xml(data: bytes) -> Any:
-    """The root element of XML that may not declare entities, which could grow without end or name other files."""
+    """The root element of XML that must not declare entities, which could grow without limit or name other files."""
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 

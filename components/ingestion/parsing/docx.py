@@ -6,7 +6,7 @@ from typing import Any
 from components.ingestion.parsing.containers import Container, title_of
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # says the same once more
+FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # repeats the same content
 BREAKS = {f"{W}tab": "\t", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 LEVELS = {"title": 1} | {f"heading {level}": level for level in range(1, 7)}
 
@@ -21,7 +21,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def _heading_levels(container: Container) -> dict[str, int]:
-    """Level by the style's id, which is in the author's language; its name is in English."""
+    """Heading levels by style id. Ids are in the author's language, so the English names of the styles are used."""
     if "word/styles.xml" not in container:
         return {}
     styles = container.xml("word/styles.xml").iter(f"{W}style")
@@ -39,7 +39,7 @@ def _blocks(parent: Any, levels: dict[str, int]) -> Iterator[str]:
             yield _paragraph(block, levels)
         elif block.tag == f"{W}tbl":
             yield "\n".join(_row(row) for row in block.iter(f"{W}tr"))
-        elif block.tag in (f"{W}sdt", f"{W}sdtContent"):  # content that the document's template has fields for
+        elif block.tag in (f"{W}sdt", f"{W}sdtContent"):  # fields of the document's template
             yield from _blocks(block, levels)
 
 

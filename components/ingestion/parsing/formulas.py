@@ -1,11 +1,11 @@
-"""Raised and lowered text, and formulas: `10<sup>23</sup>` becomes 10^23 instead of 1023, and MathML its TeX."""
+"""Superscripts, subscripts and formulas: `10<sup>23</sup>` becomes 10^23 instead of 1023, and MathML becomes its TeX."""
 
 import re
 
 from components.ingestion.parsing.marks import Element, Marks, become, character_after, text_before
 
-LONGEST_SCRIPT = 30  # characters that are raised or lowered; more is a style
-# Suffixes of ordinals, titles and trade marks, which are raised for their looks.
+LONGEST_SCRIPT = 30  # maximum characters of a superscript or subscript; a longer one is a style
+# Suffixes of ordinals, titles and trade marks, which are raised only for style.
 _SUFFIX = re.compile(r"st|nd|rd|th|e|er|ers|re|res|ère|eme|ème|ième|o|os|a|as|tm|sm|mc|me|mme|lle|gr|[^\w\s+-]+", re.I)
 _SIMPLE = re.compile(r"[+\-\u2212\u2013]?\d+|\w")
 _CHEMICAL = re.compile(r"(?:^|[^a-z])[A-Z][a-z]?[)\]]?$|[)\]]$")
@@ -17,7 +17,7 @@ FORMULA_CLASSES = ("katex", "MathJax", "MJX")
 
 
 def keep_tex(tree: Element) -> None:
-    """Make text of the scripts in which MathJax finds its formulas; scripts are dropped before anything else is done."""
+    """Turn the scripts with MathJax's formulas into text, before all scripts are dropped."""
     for element in tree.iter("script"):
         kind = element.get("type") or ""
         if kind.startswith("math/tex"):
@@ -62,7 +62,7 @@ def subscript(element: Element, _marks: Marks) -> None:
 
 
 def formula(element: Element, marks: Marks) -> None:
-    """MathML: the TeX of its annotation or its alternative text."""
+    """Replace MathML with the TeX of its annotation or its alternative text."""
     tex = next((a.text_content() for a in element.iter("annotation") if _TEX.search(a.get("encoding") or "")), "")
     tex = tex or element.get("alttext") or ""
     marks.omitted += not tex.strip()
@@ -87,13 +87,13 @@ def image(element: Element, _marks: Marks) -> None:
 
 
 def _follows_math(element: Element) -> bool:
-    """Whether an image is the second form of a formula that stands beside it."""
+    """Whether an image is the second form of a formula next to it."""
     parent = element.getparent()
     return "mwe-math-element" in (parent.get("class") or "")
 
 
 def drop_rendered(element: Element) -> None:
-    """Formulas in the form that readers see: their TeX stands beside them."""
+    """Drop formulas in the form that readers see, since their TeX is next to them."""
     classes = element.get("class") or ""
     if not _RENDERED.search(classes):
         return

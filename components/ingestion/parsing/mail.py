@@ -1,6 +1,6 @@
-"""Mails: the body, of which plain text comes before HTML, with the subject as title. Attachments are counted by type.
+"""Mails: the body, as plain text if there is one, else HTML, with the subject as title. Attachments are counted by type.
 
-Names and addresses of who wrote to whom are left out: the text is what is learned from.
+Names and addresses of senders and recipients are left out: only the text is learned from.
 """
 
 import email
@@ -28,7 +28,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def _is_attached(part: MIMEPart, body: MIMEPart | None) -> bool:
-    """Whether a part is neither the body nor the same in another form, nor what holds other parts."""
+    """Whether a part is an attachment: not the body, another form of it, or a container of parts."""
     is_body = part is body or (part.get_content_maintype() == "text" and not part.is_attachment())
     return not is_body and not part.is_multipart()
 
@@ -36,6 +36,6 @@ def _is_attached(part: MIMEPart, body: MIMEPart | None) -> bool:
 def _content(part: MIMEPart) -> str:
     try:
         return part.get_content()
-    except (LookupError, UnicodeError):  # an encoding that is not known, or another than it says
+    except (LookupError, UnicodeError):  # an unknown or wrong encoding
         data = part.get_payload(decode=True)
         return data.decode("utf-8", "replace") if isinstance(data, bytes) else ""

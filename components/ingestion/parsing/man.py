@@ -1,6 +1,6 @@
 """Manual pages in the macros of man(7) and mdoc(7): running text, headings as Markdown, examples fenced.
 
-The macros of both are few and fixed, so that no formatter has to be installed. Other requests of roff are skipped.
+The macros of both are few and fixed, so no formatter has to be installed. Other requests of roff are skipped.
 """
 
 # ruff: noqa: RUF001 - the table of special characters has those that look alike
@@ -12,7 +12,7 @@ from typing import Any
 from components.ingestion.parsing import Refusal
 
 FONTS = {"B", "I", "R", "SM", "SB", "UR", "MT", "UE", "ME", "OP", "SY", "BI", "BR", "IB", "IR", "RB", "RI"}
-ALTERNATING = {"BI", "BR", "IB", "IR", "RB", "RI"}  # whose arguments are joined without blanks
+ALTERNATING = {"BI", "BR", "IB", "IR", "RB", "RI"}  # their arguments are joined without spaces
 BREAKS = {"PP", "P", "LP", "Pp", "sp", "HP", "RS", "RE", "Lp", "El", "YS"}
 HEADINGS = {"SH": "#", "Sh": "#", "SS": "##", "Ss": "##"}
 VERBATIM, FILLED = {"nf", "EX", "Bd"}, {"fi", "EE", "Ed"}
@@ -68,7 +68,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 class Page:
-    """A page while it is read: the blocks so far, and the paragraph under way."""
+    """A page while it is read: the blocks so far, and the present paragraph."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -76,14 +76,14 @@ class Page:
         self.is_manual = False
         self._words: list[str] = []
         self._is_verbatim = False
-        self._after = ""  # what the next line of text is, where a macro had no arguments: a heading's mark, or a tag
+        self._after = ""  # role of the next line of text after a macro without arguments: a heading's mark, or a tag
 
     def whole(self) -> str:
         self._verbatim(False)
         return "\n\n".join(self.text)
 
     def read(self, line: str, following: Any) -> None:
-        """One line, and of some requests those that follow."""
+        """Read one line, and for some requests the lines that follow."""
         if line[:1] not in (".", "'"):
             if self.is_manual:
                 self._add(plain(line) if self._is_verbatim else plain(line).strip())
@@ -220,7 +220,7 @@ def words(rest: str) -> list[str]:
     """The arguments of a macro, some of them within quotes."""
     try:
         return shlex.split(rest.replace("\\", "\\\\").replace("'", "\\'"), comments=False)
-    except ValueError:  # a quote that isn't closed
+    except ValueError:  # an unclosed quote
         return rest.replace('"', "").split()
 
 

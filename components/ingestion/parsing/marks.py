@@ -1,6 +1,6 @@
-"""Marks of structure in a page's text, and how text is put in an element's place.
+"""Marks of structure in a page's text, and functions that replace elements with text.
 
-The marks are letters of scripts that the page does not use (Linear A): extractors take them for text.
+The marks are letters of scripts that the page does not use (Linear A), so extractors treat them as text.
 """
 
 import re
@@ -10,18 +10,18 @@ from typing import Any
 
 Element = Any  # lxml.html.HtmlElement, which has no types
 LETTERS = range(0x10600, 0x10700)
-LEVELS = 8  # of lists within lists that are told apart
-BASE_CHARS = 30  # before a script that are looked at
+LEVELS = 8  # of nested lists that are distinguished
+BASE_CHARS = 30  # examined before a superscript or subscript
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u2060\ufeff]")  # soft hyphens and the like; joiners are spelling
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _BLOCKS = frozenset(("div", "p", "ul", "ol", "li", "table", "tr", "blockquote", "section", "article", *HEADINGS))
 
 
 class Marks:
-    """Letters that stand for structure in a page's text, and what they become.
+    """Letters that mark structure in a page's text, and their replacements.
 
     Attributes:
-        omitted: formulas that were left out, since the page gives no TeX for them.
+        omitted: number of formulas left out because the page has no TeX for them.
     """
 
     def __init__(self, html: str, markdown: bool) -> None:
@@ -33,13 +33,13 @@ class Marks:
         self.omitted = 0
 
     def lines(self, text: str) -> str:
-        """Text whose line breaks and indents survive."""
+        """Text with marks that preserve its line breaks and indents."""
         blanks = re.compile(r"(?<![^\n]) +|  +")
         text = blanks.sub(lambda found: self.blank * len(found[0]), text.expandtabs(4).replace("\xa0", " "))
         return text.replace("\n", self.newline)
 
     def render(self, text: str) -> str:
-        """The text that an extractor gives, with the marks as Markdown or as plain lines."""
+        """An extractor's text, with the marks turned into Markdown or plain lines."""
         text = _each_line(text, lambda line: line.strip(" \t"))
         if self.code in text:
             text = re.sub(f"{self.code}([^{self.code}]*){self.code}", r"\n\n\1\n\n", text)
@@ -54,7 +54,7 @@ class Marks:
         return unicodedata.normalize("NFC", _INVISIBLE.sub("", _each_line(text, str.rstrip).strip("\n ")))
 
     def _with_bullets(self, text: str) -> str:
-        """Items on lines of their own, lists apart from what is before them."""
+        """The text with items on separate lines, and lists separated from the text before them."""
         item = f"[{self.items}]"
         text = re.sub(rf"(?:^(?:[-*•]|\d+\.))?[ \t]*({item})\s*", r"\n\1", text, flags=re.MULTILINE)
         text = re.sub(rf"(^{item}.*)\n+(?={item})", r"\1\n", text, flags=re.MULTILINE)
@@ -74,12 +74,12 @@ def _each_line(text: str, change: Callable[[str], str]) -> str:
 
 
 def become(element: Element, text: str) -> None:
-    """Put text in an element's place. Text joined to its neighbours' would be copied with each that follows."""
+    """Replace the content of an element with text. Text joined to its neighbours' would be copied again each time."""
     _rename(element, "span", text)
 
 
 def block(element: Element, text: str) -> None:
-    """Make an element a block of one text; not a paragraph, of whose number trafilatura makes much."""
+    """Make an element a block of one text; not a paragraph, since trafilatura gives weight to the number of those."""
     _rename(element, "pre", text)
 
 
@@ -106,7 +106,7 @@ def character_after(element: Element) -> str:
 
 
 def part_blocks(element: Element) -> None:
-    """Put blanks around the blocks and line ends within an element whose text is to be one line: no words are glued."""
+    """Put spaces around the blocks and line ends within an element that becomes one line, so that no words are joined."""
     for one in element.iterdescendants("br", "dt", "dd", *_BLOCKS):
         if one.tag != "br":
             one.text = " " + (one.text or "")

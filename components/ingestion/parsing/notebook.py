@@ -1,4 +1,4 @@
-"""Jupyter notebooks, of format 3 and 4: text cells as they are, code cells fenced; outputs are left out."""
+"""Jupyter notebooks, formats 3 and 4: text cells unchanged, code cells fenced; outputs are left out."""
 
 import json
 from typing import Any

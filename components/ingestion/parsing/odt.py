@@ -48,7 +48,7 @@ def _inline(element: Any) -> str:
     for child in element:
         if child.tag in BREAKS:
             parts.append(BREAKS[child.tag])
-        elif child.tag == f"{TEXT}s":  # several blanks
+        elif child.tag == f"{TEXT}s":  # several spaces
             count = child.get(f"{TEXT}c", "1")
             parts.append(" " * min(100, int(count) if count.isdecimal() else 1))
         elif child.tag not in LEFT_OUT:

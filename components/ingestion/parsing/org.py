@@ -1,4 +1,4 @@
-"""Org files: headlines as Markdown, blocks of code fenced, links by what they show; properties and settings left out."""
+"""Org files: headlines as Markdown, blocks of code fenced, links as their text; properties and settings are left out."""
 
 import re
 from typing import Any

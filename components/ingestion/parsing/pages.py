@@ -1,11 +1,11 @@
 """HTML: the main text of a page, or all of it.
 
 Two extractors find the main text. resiliparse is fast and keeps too much; trafilatura is careful, and takes ten times as
-long. `auto` lets the first one's text say whether the second is needed, and takes a third, slower way, trafilatura with its
-own fallbacks, where the first two differ by far. What the tags say goes into the text before (`structure.py`), so that all
-extractors give the same numbers, formulas, code and tables.
+long. `auto` decides by the first one's text whether the second is needed, and uses a third, slower way, trafilatura with its
+own fallbacks, if the first two differ greatly. Structure from the tags is written into the text first (`structure.py`), so
+that all extractors give the same numbers, formulas, code and tables.
 
-No page of text is given up before all of its text was tried.
+A page with text is given up only after all of its text was tried.
 """
 
 import re
@@ -15,33 +15,33 @@ from components.ingestion.parsing import Refusal
 from components.ingestion.parsing.formulas import keep_tex
 from components.ingestion.parsing.structure import write_into
 
-DEEPEST = 2_500  # tags within tags; browsers stop at 512
-SCANNED = 10_000  # tags from which on a page is looked at before it is parsed
-MOST_ATTRIBUTES = 5_000  # of a tag
-# Up to these the careful extractor takes a second or two, whatever the page: bounds on its work and not on its time, so that a
-# page gives the same text on every machine. Its time grows with the elements, and with their square where it is thorough.
+DEEPEST = 2_500  # maximum nesting of tags; browsers stop at 512
+SCANNED = 10_000  # tags above which a page is checked before it is parsed
+MOST_ATTRIBUTES = 5_000  # maximum per tag
+# Up to these limits the careful extractor takes a second or two for any page. They limit its work, not its time, so that a page
+# gives the same text on every machine. Its time grows with the number of elements, or its square in thorough mode.
 LARGEST_CAREFUL, MOST_CAREFUL = 3_000_000, 60_000  # characters of a page without its scripts, and elements
 MOST_THOROUGH = 6_000  # elements
-RAGGED = 0.01  # of the fast extractor's text that isn't in whole sentences: under this it needs no second look
-SENTENCE = 60  # characters of a line of sentences, at least
-CLEAN = 0.3  # of the page's text: a shorter text needs it in any case
-SMALL, NEARLY_ALL = 1_000, 0.9  # characters of a page, and the share of a page's that leaves nothing to leave out
-MOST_AROUND = 0.5  # of the page's text that a menu, a footer or the like may have
-MENU = 0.9  # of a menu's text that stands in links, at least
-MOST_UNSCRIPTED = 0.2  # likewise, of what is shown without scripts
-FAR_SHORTER = 0.5  # of the fast text: the careful extractor has lost something
-SHORT, LOST = 200, 0.1  # characters of a main text, and its share of the page's, that are worth another try
+RAGGED = 0.01  # share of the fast extractor's text outside whole sentences, under which it needs no second extractor
+SENTENCE = 60  # minimum characters of a line of sentences
+CLEAN = 0.3  # of the page's text: a shorter text always needs a second extractor
+SMALL, NEARLY_ALL = 1_000, 0.9  # characters of a page, and the share of its text with which nothing was left out
+MOST_AROUND = 0.5  # maximum share of the page's text in a menu, a footer or the like
+MENU = 0.9  # minimum share of a menu's text in links
+MOST_UNSCRIPTED = 0.2  # maximum share of the page's text in parts shown without scripts
+FAR_SHORTER = 0.5  # of the fast text, under which the careful extractor has lost something
+SHORT, LOST = 200, 0.1  # characters of a main text, and its share of the page's, under which another try is made
 _LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{2 * MOST_ATTRIBUTES},}}")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-# Those that never end, or whose end is often left out, do not nest.
+# Tags that never end, or whose end is often left out, do not nest.
 _TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|source|td|th|tr|wbr)\b)[a-z]"
 )
-# What is empty by its own tag, as much of SVG is; libxml2 takes that of any tag, but for a slash in a value without quotes.
+# Tags that close themselves, as in SVG; libxml2 accepts that for any tag, except for a slash in a value without quotes.
 _EMPTY = re.compile(r"<[a-z][^\s<>/]*(?:\s+[^\s=<>\"'/]+(?:\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))?)*\s*/>")
 _BLANKS = re.compile(r"\s+")
 _ENDED = re.compile('[.!?:;\u2026"\u201d\u2019)\u3002\uff01\uff1f]$')
-# What holds no text, and what no extractor takes for the main text.
+# Elements without text, and elements that no extractor takes for the main text.
 _UNSEEN = ("style", "svg", "template", "iframe", "link", "meta", "object", "embed", "canvas", "map", "video", "audio")
 _AROUND = ("nav", "footer", "aside", "button", "datalist", "input", "select", "textarea", "noscript")
 LINKED_DATA = "application/ld+json"  # in which trafilatura finds articles
@@ -65,10 +65,10 @@ def parse(html: str, main_content: bool = True, markdown: bool = False, extracto
         raise Refusal(f"has a tag of more than {MOST_ATTRIBUTES:,} attributes")
     try:
         tree = _parsed(html)
-    except etree.ParserError:  # nothing but comments or blanks
+    except etree.ParserError:  # only comments or blanks
         return {"text": "", "title": "", "licenses": [], "formulas_left_out": 0}
     except etree.XMLSyntaxError as error:
-        raise MemoryError from error  # all text is HTML to this parser too
+        raise MemoryError from error  # this parser also accepts any text as HTML
     title = " ".join((tree.findtext(".//title") or "").split())
     licenses = _licenses(tree)
     keep_tex(tree)
@@ -79,7 +79,7 @@ def parse(html: str, main_content: bool = True, markdown: bool = False, extracto
 
 
 def _strip(tree: Tree, main_content: bool) -> None:
-    """Take out what holds no text, and what is around the main text."""
+    """Remove elements without text, and elements around the main text."""
     from lxml import etree
 
     for element in list(tree.iter("script")):
@@ -95,7 +95,7 @@ def _strip(tree: Tree, main_content: bool) -> None:
     for element in list(tree.iter(*_AROUND)):
         own = _size(element)
         if own > (MOST_UNSCRIPTED if element.tag == "noscript" else MOST_AROUND) * size and not _is_menu(element, own):
-            element.tag = "div"  # a tag that is never closed holds the main text, for example
+            element.tag = "div"  # it may contain the main text if it is never closed
         elif element.tag != "nav" or _is_menu(element, own):
             element.drop_tree()
 
@@ -115,7 +115,7 @@ def _main_text(tree: Tree, extractor: str) -> str:
         elif len(text) < FAR_SHORTER * len(fast):
             text = _careful(_parsed(html), thorough=True) or fast
         if len(text) < min(FAR_SHORTER * len(fast), _in_long_lines(fast)) and len(fast) > NEARLY_ALL * size:
-            text = fast  # nothing is around the main text, so what is left out is text, such as entries of a reference
+            text = fast  # nothing is around the main text, so the missing part is text, such as entries of a reference
         elif len(text) < FAR_SHORTER * len(fast) and _is_tabulated(_parsed(html)):
             text = fast
     if len(text) < SHORT:
@@ -130,7 +130,7 @@ def _is_menu(element: Tree, size: int) -> bool:
 
 
 def _is_tabulated(tree: Tree) -> bool:
-    """Whether most of a page's text is in lists within tables, which the careful extractor loses, and isn't links."""
+    """Whether most of a page's text is in lists within tables, which the careful extractor loses, and not in links."""
     lists = tree.xpath(
         "//table//*[self::ul or self::ol or self::dl][not(ancestor::ul or ancestor::ol or ancestor::dl)]"
     )
@@ -147,7 +147,7 @@ def _in_long_lines(text: str) -> int:
 
 
 def _is_ragged(text: str) -> bool:
-    """Whether more of a text than that of a clean article stands in short lines or in lines without a sentence."""
+    """Whether a text has more in short lines, or in lines without a sentence, than a clean article."""
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     whole = sum(len(line) for line in lines if len(line) >= SENTENCE and _ENDED.search(line))
     return whole < (1 - RAGGED) * sum(map(len, lines)) or not lines
@@ -167,7 +167,7 @@ def _fast(html: str, main_content: bool = True) -> str:
             post_meta=not main_content,
         )
     except HTMLParserException as error:
-        raise MemoryError from error  # all text is HTML to this parser: it fails where it gets no memory
+        raise MemoryError from error  # this parser accepts any text as HTML: it fails only without memory
 
 
 def _all_text(tree: Tree) -> str:
@@ -175,10 +175,10 @@ def _all_text(tree: Tree) -> str:
 
 
 def _careful(tree: Tree, thorough: bool = False) -> str:
-    """Main text by trafilatura; an empty string where it fails.
+    """Main text by trafilatura; an empty string if it fails.
 
     Args:
-        thorough: let it try other ways and choose.
+        thorough: let it try its other methods and choose.
     """
     from trafilatura import bare_extraction
     from trafilatura.metadata import Document
@@ -187,13 +187,13 @@ def _careful(tree: Tree, thorough: bool = False) -> str:
         found = bare_extraction(
             tree, fast=not thorough, include_comments=False, include_formatting=False, output_format="txt"
         )
-    except Exception:  # noqa: BLE001 - whatever it is that it cannot take, the fast extractor can
+    except Exception:  # noqa: BLE001 - the fast extractor can read pages that this one cannot
         return ""
     return _text_of(found.body) if isinstance(found, Document) and found.body is not None else ""
 
 
 def _text_of(body: Tree) -> str:
-    """The text of what trafilatura found: blocks apart, lines where the page breaks them."""
+    """The text of trafilatura's result: blocks separated, with the line breaks of the page."""
     for element in body.iter():
         apart = (
             "\n\n" if element.tag in _BLOCKS else "\n" if element.tag == "lb" else " " if element.tag == "cell" else ""
@@ -223,7 +223,7 @@ def _serialised(tree: Tree) -> str:
 
 
 def too_deep(page: str) -> bool:
-    """Whether a page of very many tags opens far more than it closes, somewhere."""
+    """Whether a page of very many tags somewhere opens far more tags than it closes."""
     if page.count("<") < SCANNED:
         return False
     depth = 0
@@ -235,6 +235,6 @@ def too_deep(page: str) -> bool:
 
 
 def _licenses(tree: Tree) -> list[str]:
-    """What the page itself links to as its licence (HTML standard, link type `license`)."""
+    """The addresses that the page links to as its licence (HTML standard, link type `license`)."""
     links = (link for link in tree.iter("a", "link", "area") if "license" in (link.get("rel") or "").lower().split())
     return sorted({link.get("href").strip() for link in links if link.get("href")})

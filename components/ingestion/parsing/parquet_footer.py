@@ -1,4 +1,4 @@
-"""The footer of a Parquet file: the sizes of its row groups. One that is damaged can end the process that asks for them."""
+"""The footer of a Parquet file: the sizes of its row groups. A damaged footer can end the process that reads it."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ MAGIC = b"PAR1"
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Rows, bytes unpacked and bytes packed of each row group.
+    """Rows, uncompressed bytes and compressed bytes of each row group.
 
     Args:
         data: the end of the file, from where its footer begins.

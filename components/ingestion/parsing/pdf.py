@@ -6,10 +6,10 @@ from typing import Any
 
 from components.ingestion.parsing import Refusal
 
-RUNNING = 4  # pages from which on a line that most of them repeat is a running head
-_HYPHEN = re.compile("[\x02\ufffe](?:\r?\n)?")  # where pdfium has found a word that a line's end divides
+RUNNING = 4  # minimum pages for a line that most of them repeat to be a running head
+_HYPHEN = re.compile("[\x02\ufffe](?:\r?\n)?")  # pdfium's mark of a word divided at a line's end
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_LEADERS = re.compile(r"(?: ?\.){6,} ?")  # of a table of contents, from the title to the page
+_LEADERS = re.compile(r"(?: ?\.){6,} ?")  # dots of a table of contents, from the title to the page
 _DIGITS = re.compile(r"\d+")
 
 
@@ -48,7 +48,7 @@ def _lines(page: Any) -> list[str]:
 
 
 def without_running_lines(pages: list[list[str]]) -> list[list[str]]:
-    """The pages without a first or last line that over half of them have, numbers aside."""
+    """The pages without a first or last line that over half of them have, ignoring numbers."""
     for place in (0, -1):
         shapes = Counter(_shape(lines[place]) for lines in pages if lines)
         repeated = {shape for shape, count in shapes.items() if count >= RUNNING and 2 * count > len(pages)}

@@ -1,10 +1,10 @@
 """The process that parses files for `readers/isolation.py`, run as a script: a file on its input, its text on its output.
 
-A file from a stranger can make a parser take hours, gigabytes, or crash it, and none of that can be stopped from within a
-Python process. So it happens in this one, which the kernel ends at its limits.
+An untrusted file can make a parser take hours or gigabytes, or crash it, and a Python process cannot stop that from within.
+So it happens in this process, which the kernel ends at its limits.
 
-Each message is a length of eight bytes, big-endian, and so many bytes. A request is a `Job` as a line of JSON and then
-the file's bytes; the answer is JSON. The first message says that the process is ready.
+Each message is a length of eight bytes, big-endian, and that many bytes. A request is a `Job` as a line of JSON, followed by
+the file's bytes; the answer is JSON. The first message reports that the process is ready.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 def main(gigabytes: float) -> None:
     sys.path.insert(0, str(Path(__file__).parents[3]))
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is not an answer
+    os.dup2(2, 1)  # output that a library prints is not an answer
     bound = int(gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -38,7 +38,7 @@ def main(gigabytes: float) -> None:
 
 
 def answer(job: dict[str, Any], data: bytes) -> dict[str, Any]:
-    """What a parser finds in a file, or why it is refused. Memory that runs out ends this process."""
+    """A parser's result for a file, or why the file is refused. If memory runs out, this process ends."""
     from components.errors import shortened
     from components.ingestion.parsing import Refusal
 
@@ -49,7 +49,7 @@ def answer(job: dict[str, Any], data: bytes) -> dict[str, Any]:
         raise
     except Refusal as error:
         return {"refused": str(error)}
-    except Exception as error:  # noqa: BLE001 - each library raises its own, and hostile bytes make it raise any
+    except Exception as error:  # noqa: BLE001 - each library raises its own errors, and hostile bytes can cause any
         return {"refused": f"cannot be read: {shortened(f'{type(error).__name__}: {error}')}"}
     if len(found["text"]) > job["max_chars"]:
         return {"refused": f"{len(found['text']):,} characters, over the {job['max_chars']:,} that a document may have"}

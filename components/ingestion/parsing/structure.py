@@ -1,9 +1,8 @@
-"""What a page's tags say of its text, written into the text itself before an extractor takes the tags away.
+"""Writes the structure in a page's tags into its text, before an extractor removes the tags.
 
 Extractors keep words and drop tags. So `10<sup>23</sup>` would become 1023, a formula a row of letters, and code a paragraph.
-`write_into` makes one pass over the parsed page: numbers, formulas, deletions and code become text, and headings, list
-items, code blocks and tables get marks that no extractor touches. `Marks.render` turns them into Markdown, or into plain
-lines.
+`write_into` makes one pass over the parsed page: numbers, formulas, deletions and code become text, and headings, list items,
+code blocks and tables get marks that extractors keep. `Marks.render` turns them into Markdown or plain lines.
 """
 
 import re
@@ -24,10 +23,10 @@ from components.ingestion.parsing.marks import (
 )
 
 FENCE = "```"
-LONGEST_DELETION = 500  # characters; more that is struck through is the text itself, badly marked up
+LONGEST_DELETION = 500  # characters; longer text that is struck through is badly marked up, not deleted
 LONGEST_CELL, MOST_ROWS, MOST_COLUMNS = 300, 2_000, 50
 LONGEST_INLINE_CODE = 200
-PROSE_SYMBOLS = 0.02  # of preformatted text's characters, under which it is prose
+PROSE_SYMBOLS = 0.02  # share of preformatted text's characters, under which it is prose
 ASCII_AND_LATIN = "\u07ff"  # the last character of two bytes in UTF-8
 _NUMBERING = re.compile(
     r"(?:^|[\s_-])(?:lineno|linenos|linenodiv|lnt|ln|line-?numbers?|linenumber|gutter|gl|blob-num|hljs-ln-n\w+)(?:$|[\s_-])",
@@ -56,7 +55,7 @@ _SENTENCES = ("p", "li", "td", "em", "strong", "b", "i")
 
 
 def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
-    """Write what the tags of a parsed page say into its text; changes the tree.
+    """Write the structure in the tags of a parsed page into its text; changes the tree.
 
     Args:
         html: the page that was parsed.
@@ -81,7 +80,7 @@ def write_into(tree: Element, html: str, markdown: bool = True) -> Marks:
 
 
 def _keep_single(tree: Element, marks: Marks) -> None:
-    """resiliparse takes a text of one Chinese character or of a euro sign for an icon, and drops it."""
+    """Keep texts of one Chinese character or a euro sign, which resiliparse would drop as icons."""
     for text in tree.xpath("//text()[string-length(normalize-space(.))=1]"):
         sign = text.strip()
         if sign > ASCII_AND_LATIN and (sign.isalnum() or unicodedata.category(sign) == "Sc"):
@@ -106,7 +105,7 @@ def _quotation(element: Element, _marks: Marks) -> None:
 
 
 def _reading(element: Element, _marks: Marks) -> None:
-    """How Chinese characters are read, in brackets."""
+    """Put the reading of Chinese characters in brackets."""
     has_brackets = element.getparent().find("rp") is not None
     element.tag = "span"
     if not has_brackets:
@@ -119,13 +118,13 @@ def _summary(element: Element, _marks: Marks) -> None:
 
 
 def _time(element: Element, _marks: Marks) -> None:
-    """A date within a sentence is not the date of the page, which extractors leave out."""
+    """Keep a date within a sentence: it is not the date of the page, which extractors leave out."""
     if element.getparent().tag in _SENTENCES and text_before(element).strip() and (element.tail or "").strip():
         element.tag = "span"
 
 
 def _figure(element: Element, _marks: Marks) -> None:
-    """A figure of code or of a table is text."""
+    """Keep a figure of code or of a table as text."""
     if next(element.iter("pre", "table", "code"), None) is not None:
         element.tag = "div"
 
@@ -180,7 +179,7 @@ def _fenced(code: str, language: str, marks: Marks) -> str:
 
 
 def _preformatted(element: Element, marks: Marks) -> None:
-    if marks.code in (element.text or ""):  # it was lines of code, or a table, before
+    if marks.code in (element.text or ""):  # it was already converted as lines of code or a table
         return
     code = _code_text(element)
     if not code.strip():
@@ -192,7 +191,7 @@ def _preformatted(element: Element, marks: Marks) -> None:
 
 
 def _lines_of_code(element: Element, marks: Marks) -> None:
-    """Code whose lines are elements, without a `pre`."""
+    """Convert code whose lines are elements, without a `pre`."""
     if not _has_code_class(element) or not len(element):
         return
     if not all(one.tag == "div" for one in element):
@@ -206,14 +205,14 @@ def _inline_code(element: Element, marks: Marks) -> None:
         block(element, _fenced(_code_text(element), _language(element), marks))
         return
     text = element.text_content()
-    element.tag = "span"  # no block, as trafilatura has it
+    element.tag = "span"  # not a block for trafilatura
     if marks.markdown and "`" not in text and text.strip() and len(text) <= LONGEST_INLINE_CODE:
         element.text = "`" + (element.text or "")
         append(element, "`")
 
 
 def _table(element: Element, marks: Marks) -> None:
-    """A table of data as rows of Markdown; a table of code as code. One for the layout stays."""
+    """Turn a table of data into rows of Markdown, and a table of code into code. A layout table stays."""
     rows = [row for row in element.iter("tr") if len(row)]
     if _is_listing(element, rows):
         whole = rows[0] if len(rows) == 1 else None
@@ -234,20 +233,20 @@ def _table(element: Element, marks: Marks) -> None:
 
 
 def _is_listing(element: Element, rows: list[Element]) -> bool:
-    """Whether a table shows code: its lines, or all of them, beside their numbers."""
+    """Whether a table shows code: one or all of its lines beside their numbers."""
     cells = list(element.iter("td"))
     numbered = [cell for cell in cells if _NUMBERING.search(cell.get("class") or "") or cell.get("data-line-number")]
     return bool(numbered) and all(_NUMBERS.fullmatch(cell.text_content()) for cell in numbered)
 
 
 def _cells(element: Element, rows: list[Element]) -> list[list[str]]:
-    """The texts of a table of data, all rows of one length; nothing if it lays out a page, or is a menu."""
+    """The texts of a table of data, with rows of equal length; empty for a layout table or a menu."""
     if not 1 < len(rows) <= MOST_ROWS or element.get("role") in ("presentation", "none"):
         return []
     if next(element.iterdescendants(*_NOT_IN_CELLS), None) is not None:
         return []
     part_blocks(element)
-    below: dict[int, tuple[int, str]] = {}  # by column: how many more rows a cell reaches into, and its text
+    below: dict[int, tuple[int, str]] = {}  # by column: how many more rows a cell spans, and its text
     table = []
     for row in rows:
         texts: list[str] = []
@@ -272,7 +271,7 @@ def _cells(element: Element, rows: list[Element]) -> list[list[str]]:
 
 
 def _take_spanned(texts: list[str], below: dict[int, tuple[int, str]]) -> None:
-    """Repeat what cells of the rows above reach into at this place."""
+    """Repeat the texts of cells above that span into this place."""
     while len(texts) in below:
         left, text = below.pop(len(texts))
         if left > 1:
@@ -286,7 +285,7 @@ def _span(cell: Element, name: str, most: int) -> int:
 
 
 def _texts(element: Element) -> Iterator[tuple[Element, bool]]:
-    """The texts of an element that are not blank: whose they are, and whether they follow it."""
+    """The non-blank texts of an element: the element of each, and whether the text follows it."""
     for one in element.iter():
         if (one.text or "").strip():
             yield one, False
@@ -295,7 +294,7 @@ def _texts(element: Element) -> Iterator[tuple[Element, bool]]:
 
 
 def _prefix(element: Element, prefix: str) -> None:
-    """Put a mark before the first text within an element, where it survives whatever is around."""
+    """Put a mark before the first text within an element, where extractors keep it whatever surrounds it."""
     for one, is_tail in _texts(element):
         if is_tail:
             one.tail = prefix + one.tail.lstrip()
@@ -305,7 +304,7 @@ def _prefix(element: Element, prefix: str) -> None:
 
 
 def _items(element: Element, marks: Marks) -> None:
-    """Bullets and numbers of a list; of an item that begins with a list, the inner one's count."""
+    """Mark bullets and numbers of a list; if an item begins with a list, only the inner marks count."""
     mark = marks.items[min(sum(1 for _ in element.iterancestors("ul", "ol")), LEVELS - 1)]
     items = list(element.iterchildren("li"))
     is_reversed, start = element.get("reversed") is not None, element.get("start") or ""
@@ -318,7 +317,7 @@ def _items(element: Element, marks: Marks) -> None:
 
 
 def _list(element: Element, _marks: Marks) -> None:
-    """A list right below the body is taken for a menu by resiliparse, unless it is numbered."""
+    """Protect a list right below the body, which resiliparse takes for a menu unless it is numbered."""
     near = element.getparent()
     is_near = near.tag == "body" or (near.getparent() is not None and near.getparent().tag == "body")
     if is_near and 2 * sum(len(link.text_content()) for link in element.iter("a")) < len(element.text_content()):

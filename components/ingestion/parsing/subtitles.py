@@ -1,4 +1,4 @@
-"""Subtitles, SubRip and WebVTT: what is said, a line each, without numbers, times and marks of style."""
+"""Subtitles, SubRip and WebVTT: the spoken text line by line, without numbers, times and style marks."""
 
 import re
 from typing import Any

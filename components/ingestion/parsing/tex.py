@@ -1,18 +1,18 @@
-"""LaTeX, by pylatexenc: text with headings as Markdown; formulas and listings stay as they are."""
+"""LaTeX, by pylatexenc: text with headings as Markdown; formulas and listings are not changed."""
 
 import re
 from typing import Any
 
 LEVELS = {"part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5, "subparagraph": 6}
 VERBATIM = r"verbatim|Verbatim|lstlisting|minted|alltt"
-DROPPED = (  # what points elsewhere, and what would differ each day
+DROPPED = (  # references to other places, and output that changes from day to day
     "maketitle", "today", "label", "ref", "eqref", "autoref", "cref", "Cref", "pageref", "cite", "citep", "citet",
     "bibliography", "bibliographystyle", "includegraphics", "tableofcontents", "input", "include",
 )  # fmt: skip
 _LISTING = re.compile(
     rf"\\begin\{{({VERBATIM})(\*?)\}}(?:\[[^\]\n]*\])?(?:\{{[^}}\n]*\}})?(.*?)\\end\{{\1\2\}}", re.DOTALL
 )
-_HELD = "\ue000{}\ue001"  # private characters, which stand for a listing while the rest is read
+_HELD = "\ue000{}\ue001"  # private characters, which replace a listing while the rest is parsed
 _KEPT = re.compile("\ue000(\\d+)\ue001")
 _TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\])?\{([^{}]{0,1000}(?:\{[^{}]{0,300}\}[^{}]{0,300}){0,10})\}")
 _BLANK = re.compile(r"\n[ \t]*\n\s*\n")

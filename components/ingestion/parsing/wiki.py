@@ -8,7 +8,7 @@ from components.ingestion.parsing.containers import safe_xml
 
 ARTICLES = "0"  # the namespace; others hold talk, templates and users' pages
 REDIRECT, OTHER = NOT_ARTICLES = ("redirects", "of other namespaces")
-MARK, POINT = "\ue000", "\ue001"  # private characters for those of Markdown, which have other meanings here
+MARK, POINT = "\ue000", "\ue001"  # private characters in place of Markdown's, which have other meanings here
 _ITEM = re.compile(r"^[*#]+[ \t]*", re.MULTILINE)
 _BLANK = re.compile(r"\n\s*\n\s*\n")
 _MEDIA = re.compile(
@@ -22,7 +22,7 @@ def parse(data: bytes) -> dict[str, Any]:
         raise Refusal(REDIRECT)
     if page.findtext("ns", ARTICLES).strip() != ARTICLES:
         raise Refusal(OTHER)
-    texts = page.findall("revision/text")  # of a dump with the history the last is the newest
+    texts = page.findall("revision/text")  # in a dump with the history, the last is the newest
     return {"text": _plain(texts[-1].text or "") if texts else "", "title": (page.findtext("title") or "").strip()}
 
 
@@ -46,5 +46,5 @@ def _plain(wikitext: str) -> str:
 def _remove(code: Any, node: Any) -> None:
     try:
         code.remove(node)
-    except ValueError:  # it has gone with the node that held it
+    except ValueError:  # it was removed together with its parent node
         return

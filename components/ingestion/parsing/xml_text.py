@@ -1,4 +1,4 @@
-"""XML of any vocabulary: its text, a paragraph for each element that holds text itself; sections' titles as headings."""
+"""XML of any vocabulary: its text, with a paragraph for each element that directly contains text, and titles as headings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def _blocks(element: Any, level: int) -> Iterator[str]:
-    """Paragraphs in order: an element is one where it has text of its own beside other elements, or holds none."""
+    """Paragraphs in order: an element is one if it has its own text beside other elements, or contains no elements."""
     if _is_paragraph(element):
         text = " ".join("".join(element.itertext()).split())
         yield f"{'#' * min(6, max(1, level))} {text}" if text and _name(element) in TITLES else text

@@ -1,7 +1,7 @@
-"""Readers: from one file to documents. What cannot be read is quarantined and named, never fatal, never lost.
+"""Readers turn one file into documents. Unreadable parts are quarantined and named, never fatal, never lost.
 
-A reader yields `Document`s and `Quarantined` entries in the order of the file, a row at a time. `formats.py` says which
-reader takes which file; its module, and the libraries that it needs, are loaded when the first file of that format is read.
+A reader yields `Document`s and `Quarantined` entries in the order of the file, one row at a time. `formats.py` assigns a
+reader to each file; its module, and the libraries that it needs, are loaded when the first file of that format is read.
 """
 
 from dataclasses import replace
@@ -35,8 +35,8 @@ __all__ = ["Limits", "Quarantined", "Read", "read_file"]
 
 
 def read_file(file: SourceFile, limits: Limits) -> Read:
-    """Read one file; an unreadable one, or one that breaks off, becomes a quarantine entry after what was read. Each file
-    gives at least one of either.
+    """Read one file. For an unreadable or truncated file, a quarantine entry follows the documents that were read. Each file
+    gives at least one document or entry.
 
     Raises:
         StepError: this machine ran out of memory, file handles or disk space for an archive's members.
@@ -47,7 +47,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
     if reason := file.refused or no_file(file.location):
         yield Quarantined(name, 0, reason)
         return
-    is_silent = file.source.path != "python"  # whose modules may hold nothing but other modules
+    is_silent = file.source.path != "python"  # packages of the library may contain only other modules
     try:
         refused = 0  # in a row
         for item in _reader(file)(file, limits):
@@ -83,7 +83,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
 
 
 def _taken(document: Document, name: str, limits: Limits) -> Document | Quarantined:
-    """The document with U+FFFD for its NULs, or why it isn't taken."""
+    """The document with U+FFFD for its NULs, or the quarantine entry if it is refused."""
     if reason := _refusal(document, limits):
         return Quarantined(name, _line(document, name), reason)
     nuls = document.text.count(NUL)
@@ -96,7 +96,7 @@ def _taken(document: Document, name: str, limits: Limits) -> Document | Quaranti
 
 
 def _refusal(document: Document, limits: Limits) -> str:
-    """Why a document isn't taken, whatever read it; or an empty string."""
+    """Why a document is refused, whatever its reader; or an empty string."""
     if len(document.text) > limits.max_chars:
         return f"{len(document.text):,} characters, over ingestion.max_document_chars {limits.max_chars:,}"
     if reason := nul_in(document.text):
@@ -116,7 +116,7 @@ def _refusal(document: Document, limits: Limits) -> str:
 
 
 def _line(document: Document, name: str) -> int:
-    """The line, row or record that a document stood in, by what leads back to it; 0 where it is a whole file."""
+    """The line, row or record of a document in its file, by its provenance; 0 = the whole file."""
     own = document.source.removeprefix(f"{name}:")
     places = [own if own != document.source else "", *map(document.metadata.get, ("line", "row", "record"))]
     return next((int(place) for place in map(str, places) if place.isdecimal()), 0)
@@ -134,6 +134,6 @@ def _reader(file: SourceFile) -> Reader:
     if hub.is_hub(str(file.location)):
         return hub.read_hub
     if file.format is None:
-        raise Refused("has changed since it was listed, and no reader takes its ending")  # a pipe that has gone
+        raise Refused("has changed since it was listed, and no reader takes its ending")  # a pipe that has vanished
     module, function = file.format.reader.split(".")
     return getattr(import_module(f"components.ingestion.readers.{module}"), function)

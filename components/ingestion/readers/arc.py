@@ -1,4 +1,4 @@
-"""Web archives in ARC, the Internet Archive's format before WARC: a line and a block for each page that was fetched.
+"""Web archives in ARC, the Internet Archive's format before WARC: a header line and a block for each fetched page.
 
 https://archive.org/web/researcher/ArcFileFormat.php
 """
@@ -14,7 +14,7 @@ from components.ingestion.readers.base import Limits, Quarantined, Read
 from components.ingestion.readers.warc import not_pages, read_record
 
 MAX_LINE = 20_000
-ABOUT = b"filedesc:"  # the record that an archive begins with
+ABOUT = b"filedesc:"  # the first record of an archive
 _LINE = re.compile(
     rb"(.+) (\S+) (\d{8,14}) (\S.*) (\d{1,18})\r?\n"
 )  # address, host, date, content type and more, bytes
@@ -23,7 +23,7 @@ _SKIPPED = 1 << 20  # bytes at once
 
 @dataclass
 class ArcRecord:
-    """A record, with what is asked of fastwarc's."""
+    """A record with the interface of fastwarc's records that is used here."""
 
     record_type: Any
     headers: dict[str, str]
@@ -43,7 +43,7 @@ class ArcRecord:
 
 
 def read_arc(file: SourceFile, limits: Limits) -> Read:
-    """Each page of an archive as a document of kind web, whose source is its address."""
+    """Each page of an archive as a document of kind web, with its address as source."""
     from fastwarc.warc import WarcRecordType
 
     others: Counter[str] = Counter()

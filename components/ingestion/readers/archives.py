@@ -1,7 +1,7 @@
-"""Archives, zip and tar: each member is read as a file of its own would be, as far as the archive is not a bomb.
+"""Archives, zip and tar: each member is read like a file of its own, unless the archive is a decompression bomb.
 
-A member is copied to a temporary file without its name, one at a time, so that no name leads out of the archive, and a
-format that is read from its end can be. Links are not followed.
+Members are copied one at a time to a temporary file without their names, so that no name leads out of the archive, and
+formats that are read from their end work. Links are not followed.
 """
 
 import io
@@ -35,14 +35,14 @@ from components.ingestion.readers.base import (
 DEEPEST = 2  # archives within each other
 CHUNK = 1 << 20
 ENCRYPTED = 1  # the flag of a zip's member
-MAX_HEADER_BYTES = 1_000_000  # of a tar's long names and other notes, which are read at once
+MAX_HEADER_BYTES = 1_000_000  # of a tar's long names and other extensions, which are read at once
 NOTES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 BREAKS = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, *BROKEN)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of an archive: its name, why its bytes cannot be had (in the plural; or an empty string), and where they are."""
+    """A file of an archive: its name, why it cannot be read (in the plural; or an empty string), and where its bytes are."""
 
     name: str
     why: str
@@ -78,7 +78,7 @@ def read_tar(file: SourceFile, limits: Limits) -> Read:
 
 
 def _within(file: SourceFile, limits: Limits) -> Limits:
-    """The limits of what an archive holds; archives in it share what they may unpack to."""
+    """The limits for the members of an archive; nested archives share the unpacking limit."""
     if limits.depth == DEEPEST:
         raise Refused(f"is an archive in archives, more than {DEEPEST} deep; unpack it first")
     return replace(limits, depth=limits.depth + 1, budget=limits.budget if limits.depth else Budget(file.size))
@@ -124,7 +124,7 @@ def _read(file: SourceFile, members: Iterator[Member], limits: Limits) -> Read:
 
 
 def _reason(member: Member) -> str:
-    """Why a member is not even looked at, in the plural, or an empty string."""
+    """Why a member is skipped, in the plural, or an empty string."""
     parts = PurePosixPath(member.name.replace("\\", "/")).parts
     if ".." in parts or parts[:1] == ("/",):
         return "files whose names lead out of the archive"
@@ -150,7 +150,7 @@ def _member(file: SourceFile, member: Member, limits: Limits, path: Path) -> Rea
 
 
 class Measured(io.RawIOBase):
-    """A stream whose bytes count against what an archive may unpack to."""
+    """A stream whose bytes count towards the unpacking limit of an archive."""
 
     def __init__(self, stream: IO[bytes], budget: Budget) -> None:
         self._stream = stream
@@ -163,13 +163,13 @@ class Measured(io.RawIOBase):
 
 
 class Header(tarfile.TarInfo):
-    """A header of a tar. One that is broken is an error: tarfile itself takes it for the end of the archive."""
+    """A header of a tar. A broken header is an error here; tarfile itself takes it for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] # which the stubs leave out
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] # missing in the stubs
             raise
         except tarfile.HeaderError as error:
             raise OSError(

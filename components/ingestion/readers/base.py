@@ -1,4 +1,4 @@
-"""What every reader takes and gives: a file and limits in, documents and quarantine entries out."""
+"""The interface of every reader: it takes a file and limits, and yields documents and quarantine entries."""
 
 import errno
 import math
@@ -18,27 +18,27 @@ from components.ingestion.unread import numbered
 
 BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
-MAX_ROW_METADATA = 1_000_000  # bytes of a line beside its text, and characters of what a document holds beside it
-MAX_NAME = 10_000  # characters of a document's source, its licence and its maker, which the steps to come repeat
-MAX_REFUSED = 100_000  # rows in a row, after which a file is not read on
+MAX_ROW_METADATA = 1_000_000  # bytes of a line besides its text, and characters of a document's metadata
+MAX_NAME = 10_000  # characters of a document's source, its licence and its maker, which later steps repeat
+MAX_REFUSED = 100_000  # consecutive rows after which reading a file stops
 ELSEWHERE = "leads out of its source's folder; set follow_links: true for the source if you trust it"
-MAX_LINE_BYTES = 256_000_000  # of JSON, whatever the longest document is
-MAX_VALUES = 4_000_000  # of JSON at once, likewise
-SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)  # what this machine lacks, whatever the file is like
-BOMB = 200  # what packs to less than one byte in so many, and is larger than the next, isn't unpacked
+MAX_LINE_BYTES = 256_000_000  # of JSON, whatever the longest document
+MAX_VALUES = 4_000_000  # of JSON at once, whatever the longest document
+SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)  # this machine's shortages, not faults of the file
+BOMB = 200  # data compressed by more than this factor, and larger than BOMB_BYTES, are not unpacked
 BOMB_BYTES = 1 << 29  # Arrow unpacks a page of Parquet at once, and a page may be all of it
-NAMED, KIND_CHARS = 20, 80  # kinds of parts that are not read: how many are named, and how far
-COUNTED = 10_000  # such kinds that are counted apart
+NAMED, KIND_CHARS = 20, 80  # kinds of parts that are not read: maximum number named, and characters of each
+COUNTED = 10_000  # maximum of these kinds that are counted separately
 OTHER_KINDS = "of other kinds"
 NUL, REPLACEMENT = "\0", "\ufffd"
-WRONG_BYTES = "wrong_bytes"  # in the metadata: how many stand in the text as U+FFFD
-MOST_WRONG = 0.02  # of the characters of a text
+WRONG_BYTES = "wrong_bytes"  # in the metadata: number of U+FFFD that replace wrong bytes
+MOST_WRONG = 0.02  # maximum share of the characters of a text
 MAX_PAGE_BYTES = 10_000_000  # of one page's HTML; Common Crawl cuts off at 5 MiB
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """What was not read: the file, the line, row or record (from 1; 0 for the whole file) and the reason."""
+    """A part that was not read: the file, the line, row or record (from 1; 0 = the whole file) and the reason."""
 
     file: str
     line: int
@@ -52,7 +52,7 @@ Read = Generator[Document | Quarantined, None, None]
 
 
 class Budget:
-    """What an archive may unpack to, as a multiple of its own size: more is a bomb."""
+    """The bytes that an archive may unpack to, a multiple of its size; more means a decompression bomb."""
 
     def __init__(self, packed: float) -> None:
         self._packed = packed
@@ -66,7 +66,7 @@ class Budget:
         """Count bytes that were unpacked.
 
         Raises:
-            Refused: they are more than the archive may have.
+            Refused: the total exceeds the limit.
         """
         self._left -= size
         if self.is_spent:
@@ -76,35 +76,35 @@ class Budget:
         return f"would unpack from {self._packed:,} bytes to more than {self._most:,}: a bomb"
 
 
-UNLIMITED = Budget(math.inf)  # of files that lie in no archive
+UNLIMITED = Budget(math.inf)  # for files outside archives
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reader holds in memory at once, as follows from the longest document."""
+    """The amounts that a reader may hold in memory, which follow from the longest document."""
 
     max_chars: int
-    depth: int = 0  # archives that the file lies in
-    budget: Budget = UNLIMITED  # of the outermost of them
+    depth: int = 0  # number of archives around the file
+    budget: Budget = UNLIMITED  # of the outermost archive
 
     @property
     def text_bytes(self) -> int:
-        """A longer file of one text is too long a text."""
+        """Maximum bytes of a file of one text; a longer text is too long for a document."""
         return BOM_BYTES + MAX_CHAR_BYTES * self.max_chars
 
     @property
     def line_bytes(self) -> int:
-        """A longer line of JSON holds too long a text, or no document."""
+        """Maximum bytes of a line of JSON; a longer line has a text that is too long, or is not a document."""
         return min(ESCAPED_CHAR_BYTES * self.max_chars + MAX_ROW_METADATA, MAX_LINE_BYTES)
 
     @property
     def row_chars(self) -> int:
-        """More characters, escapes counted as what they stand for, are too long a text, or no document."""
+        """Maximum characters of a row after decoding escapes; a longer row has too long a text, or is not a document."""
         return self.max_chars + MAX_ROW_METADATA
 
     @property
     def values(self) -> int:
-        """More values of JSON at once are not a document: a text has no more commas, and each takes dozens of bytes of memory."""
+        """Maximum values of JSON at once: a text has no more commas, and each value takes dozens of bytes of memory."""
         return min(self.max_chars + MAX_ROW_METADATA, MAX_VALUES)
 
 
@@ -112,46 +112,44 @@ Reader = Callable[[SourceFile, Limits], Read]
 
 
 class TooLong(ValueError):
-    """A file of one document that holds more than a document can."""
+    """A file of one document that is longer than a document may be."""
 
 
 class Refused(ValueError):
-    """A file, or a part of one, that a parser did not take; says why."""
+    """A file, or a part of one, that a parser refused; the message has the reason."""
 
 
 class NotText(ValueError):
-    """Bytes that no encoding makes a text of."""
+    """Bytes that are not text in any encoding."""
 
 
 def nul_in(text: str) -> str:
-    """Why a text with NULs isn't taken, or an empty string. A few are wrong bytes like others."""
+    """Why a text with NULs is refused, or an empty string. A few NULs are treated like other wrong bytes."""
     is_binary = text.count(NUL) > MOST_WRONG * len(text)
     return f"holds a NUL (character {text.find(NUL):,}): binary data, not text" if is_binary else ""
 
 
 def is_scarcity(error: BaseException) -> bool:
-    """Whether memory, file handles or disk space ran out. That says nothing of the file, which would be quarantined at
-    random.
-    """
+    """Whether memory, file handles or disk space ran out. That is not the file's fault, so it must not be quarantined."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in SCARCE)
 
 
 def no_file(location: Path | str) -> str:
-    """Why a local path is not a file, or an empty string. To open a pipe would wait forever."""
+    """Why a local path is not a file, or an empty string. Opening a pipe would wait forever."""
     if not isinstance(location, Path):
         return ""
     try:
         mode = location.stat().st_mode
-    except OSError as error:  # if it is not a link it has vanished, which its reader says
+    except OSError as error:  # if it is not a link, it has vanished, which its reader reports
         return f"is a broken link ({error.strerror})" if os.path.islink(location) else ""
     return "" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, not a file"
 
 
 def read_whole(file: SourceFile, most: int, parameter: str) -> bytes:
-    """All bytes of a file, unpacked; at most `most`, so that neither a huge file nor a bomb of zeros is held.
+    """All bytes of a file, decompressed; at most `most`, so that neither a huge file nor a bomb of zeros fills the memory.
 
     Raises:
-        TooLong: it holds more; `parameter` names the limit.
+        TooLong: the file has more; `parameter` names the limit.
     """
     limit = f"more than {parameter} can take"
     if not file.compression and file.size > most:
@@ -167,19 +165,19 @@ def read_text_bytes(file: SourceFile, limits: Limits) -> bytes:
     """All bytes of a file of one text.
 
     Raises:
-        TooLong: more than a document may have.
+        TooLong: the file has more than a document may have.
     """
     return read_whole(file, limits.text_bytes, f"ingestion.max_document_chars {limits.max_chars:,} characters")
 
 
 def count_kind(others: Counter[str], kind: str, count: int = 1) -> None:
-    """Count parts of a file that are not read; a file can't make the count large, whatever it calls them."""
+    """Count parts of a file that are not read; the number of kinds is limited, whatever their names in the file."""
     kind = shortened(kind, KIND_CHARS)
     others[kind if kind in others or len(others) < COUNTED else OTHER_KINDS] += count
 
 
 def named_kinds(others: Counter[str]) -> str:
-    """The commonest kinds by name, and how many parts are of the others."""
+    """The most frequent kinds by name, and the number of parts of other kinds."""
     named = sorted((kind for kind in others if kind != OTHER_KINDS), key=lambda kind: (-others[kind], kind))[:NAMED]
     rest = others.total() - sum(others[kind] for kind in named)
     return ", ".join(

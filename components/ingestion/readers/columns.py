@@ -1,4 +1,4 @@
-"""Which column or key of a file of rows holds the text, where nobody has named it."""
+"""Which column or key of a file of rows has the text, if no parameter names it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,14 +8,14 @@ from typing import Any
 from components.errors import shortened
 
 TEXT = "text"
-USUAL = (  # names that are taken for the text, the first before the second
+USUAL = (  # usual names of the text, in order of preference
     TEXT, "content", "body", "article", "markdown", "raw_content", "document", "story", "passage", "paragraph", "sentence",
     "message", "abstract", "transcript", "selftext", "comment", "review",
 )  # fmt: skip
-BESIDE = ("url", "source", "license", "created_by", "kind", "id")  # what a document has beside its text
-BY_FAR = 4  # times as long as the next, so that there is no doubt
-AT_LEAST = 20  # characters on average of a column that is taken for its length; a shorter one is a name
-NAMED = 20  # fields that a message names
+BESIDE = ("url", "source", "license", "created_by", "kind", "id")  # fields of a document besides its text
+BY_FAR = 4  # times as long as the next column, to be chosen without doubt
+AT_LEAST = 20  # minimum average characters of a column chosen by length; a shorter one is a name
+NAMED = 20  # maximum fields that a message names
 TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", bytes: "binary", list: "list", dict: "object"}
 
 
@@ -41,10 +41,10 @@ class Columns:
         return cls(types, lengths, len(rows))
 
     def text(self) -> str:
-        """The column that holds the text; an empty string where that is in doubt.
+        """The column that has the text; an empty string if that is in doubt.
 
-        That is `text` wherever it is there. Else it is a column of a usual name, unless another is much longer, or one that
-        is by far the longest.
+        It is `text` if that exists. Else it is a column with a usual name, unless another is much longer, or the column
+        that is by far the longest.
         """
         if TEXT in self.types:
             return TEXT
@@ -67,11 +67,11 @@ class Columns:
         return next((name for name, _ in self.lengths.most_common(1)), "")
 
     def refusal(self, source: str, asked: str = "") -> str:
-        """Why the rows are not read, what they hold, and how to name their text.
+        """Why the rows are not read, their fields, and how to name their text.
 
         Args:
-            source: whose text_column would name it, in words.
-            asked: the column that text_column names, if any.
+            source: the source to set text_column for, in words.
+            asked: the column that text_column names; empty = none.
         """
         named = [f"{shortened(name, 40)} ({kind})" for name, kind in list(self.types.items())[:NAMED]]
         more = f" and {len(self.types) - NAMED} more" if len(self.types) > NAMED else ""
@@ -86,6 +86,6 @@ class Columns:
 
 
 def _length(value: str) -> int:
-    """Characters of running text. A number, a name, a hash or an address is none, however long, and counts as one."""
-    is_running = " " in value or not value.isascii()  # some languages write no blanks
+    """Characters of running text. A number, name, hash or address is not running text and counts as one character."""
+    is_running = " " in value or not value.isascii()  # some languages have no spaces
     return len(value) if is_running and any(map(str.isalpha, value)) else min(1, len(value))

@@ -1,8 +1,8 @@
-"""From bytes to text, as browsers decode them: UTF-8 first, then what the file declares, then what its bytes look like.
+"""Decodes bytes as browsers do: UTF-8 first, then the declared encoding, then a guess from the bytes.
 
-Labels mean what the WHATWG's Encoding Standard says: Shift_JIS is Windows-31J, EUC-KR is Windows-949, GBK is GB 18030, Big5 has
-Hong Kong's characters, ISO-8859-1 is Windows-1252. A few wrong bytes become U+FFFD and are counted. A guess must give text: what
-no language writes refutes it.
+Labels follow the WHATWG's Encoding Standard: Shift_JIS is Windows-31J, EUC-KR is Windows-949, GBK is GB 18030, Big5 has Hong
+Kong's characters, ISO-8859-1 is Windows-1252. A few wrong bytes become U+FFFD and are counted. A guess must give text:
+characters that no language uses refute it.
 """
 
 import codecs
@@ -24,8 +24,8 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 UTF8 = "utf-8"
-BY_BROWSERS = "phiforge-browsers"  # the handler of errors that decodes as they do
-_CODECS = {  # Python's for those encodings of the standard that are more than their names say
+BY_BROWSERS = "phiforge-browsers"  # the error handler that decodes as browsers do
+_CODECS = {  # Python's codecs for encodings that the standard extends beyond their names
     "shift_jis": "cp932", "iso2022_jp": "iso2022_jp_ext", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs",
     "iso8859-11": "cp874",
 }  # fmt: skip
@@ -33,9 +33,9 @@ _SECOND = {
     "euc_jp": "euc_jis_2004",
     "iso2022_jp_ext": "euc_jis_2004",
     "big5hkscs": "cp950",
-}  # for pairs that the first lacks
+}  # for pairs that the first codec lacks
 _PAIRS = ("cp932", "cp949", "gb18030", "euc_jp", "big5hkscs")
-# Encodings that the standard has no label for, or refuses, and that Python knows; no codec such as UTF-7 or rot13.
+# Encodings of Python that the standard has no label for, or refuses; without codecs such as UTF-7 or rot13.
 _OF_PYTHON = re.compile(r"cp\d+|iso2022_\w+|hz|johab|mac[-_]\w+|koi8[-_]\w|kz1048|ptcp154|hp-roman8|iso8859[-_]\d+")
 _LABEL = re.compile(
     rb"<meta\b[^>]*?charset\s*=\s*[\"']?\s*([\w.:+-]+)|<\?xml\b[^>]*?encoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE
@@ -45,10 +45,10 @@ _HEAD = 4_096  # bytes in which a page names its encoding
 _ESCAPES = {  # of encodings all of whose bytes are ASCII
     "iso2022_kr": re.compile(rb"\x1b\$\)C"),
     "iso2022_jp_ext": re.compile(rb"\x1b(?:\$[@B(]|\([IJ])"),
-    # A run of common characters and signs (rows 1 to 3 and 16 to 55), as every Chinese text has; code has others between these.
+    # A run of common characters and signs (rows 1 to 3 and 16 to 55), which every Chinese text has; code has others in between.
     "hz": re.compile(rb"~\{(?:[\x21-\x23\x30-\x57][\x21-\x7e]){4,}~\}"),
 }
-_NULS = 0.2  # of the bytes of UTF-16 without a mark, at least
+_NULS = 0.2  # minimum share of the bytes of UTF-16 without a byte order mark
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these,
 _LETTER = r"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0370-\u04ff]"
 _MISPLACED = re.compile(  # by characters of private use, by signs within words, and by capitals after small letters
@@ -57,22 +57,22 @@ _MISPLACED = re.compile(  # by characters of private use, by signs within words,
     r"|(?<![A-Za-z\xc0-\xff])[\xa3\xaf\xb3\xb9](?=[a-z\xdf-\xff]*[\xdf-\xff])"
     r"|[a-z\xdf-\xf6\xf8-\xff\u0430-\u045f][\xc0-\xd6\xd8-\xde\u0400-\u042f]"
 )
-_MOST_MISPLACED = 0.05  # of the characters beyond ASCII
-# Those of few letters beyond ASCII, and of computers before Windows.
+_MOST_MISPLACED = 0.05  # maximum share of the non-ASCII characters
+# Encodings with few non-ASCII letters, and of computers before Windows.
 _UNDETECTED = ("cp1252", "cp1250", "iso8859-2", "mac-roman", "cp850")
-_WINDOWS = {  # what is more often meant by a guess, whose controls are letters there
+_WINDOWS = {  # the likelier encoding for a guess, with letters in place of its control characters
     "iso8859-2": "cp1250", "iso8859-4": "cp1257", "iso8859-6": "cp1256", "iso8859-7": "cp1253", "iso8859-8": "cp1255",
     "iso8859-13": "cp1257",
 }  # fmt: skip
-# What Python's cp932 has for bytes that are wrong in it, and browsers have not.
+# Characters that Python's cp932, unlike browsers, has for wrong bytes.
 _WRONG_IN_CP932 = dict.fromkeys(range(0xF8F0, 0xF8F4), REPLACEMENT)
 _KANA = re.compile("[\u3041-\u3096]")
-_LEAST_KANA = 0.2  # of the characters beyond ASCII of a Japanese text
-_CUT = 3  # bytes of an incomplete character, at most, at the end of what was cut off
+_LEAST_KANA = 0.2  # minimum share of the non-ASCII characters of a Japanese text
+_CUT = 3  # maximum bytes of an incomplete character at the end of cut-off data
 
 
 class Decoded(NamedTuple):
-    """A text, the name of its encoding, and how many wrong bytes or pairs of them stand in it as U+FFFD."""
+    """A text, the name of its encoding, and the number of wrong bytes or pairs that became U+FFFD."""
 
     text: str
     encoding: str
@@ -80,7 +80,7 @@ class Decoded(NamedTuple):
 
     @property
     def facts(self) -> dict[str, str | int]:
-        """What the metadata of a document say of it: nothing of sound UTF-8."""
+        """The facts for a document's metadata; empty for valid UTF-8."""
         facts: dict[str, str | int] = {
             "encoding": "" if self.encoding == UTF8 else self.encoding,
             WRONG_BYTES: self.wrong,
@@ -92,10 +92,10 @@ class Decoded(NamedTuple):
         return self.wrong <= max(1, MOST_WRONG * len(self.text))
 
     def without_nuls(self) -> "Decoded":
-        """The same with U+FFFD for each NUL, which browsers do not show either.
+        """The text with U+FFFD for each NUL, which browsers do not show either.
 
         Raises:
-            NotText: there are many.
+            NotText: there are many NULs.
         """
         if reason := nul_in(self.text):
             raise NotText(reason)
@@ -106,8 +106,8 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
     """The text of some bytes.
 
     Args:
-        declared: labels of encodings that headers name, which come before the text's own and before any guess.
-        cut_off: whether the last character may be incomplete, and is then left out.
+        declared: encoding labels from headers, which take precedence over the text's own label and any guess.
+        cut_off: whether the last character may be incomplete and is left out.
 
     Raises:
         NotText: neither UTF-8 nor another encoding fits; names the offset of the first byte that is not UTF-8.
@@ -120,7 +120,7 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
             return found._replace(encoding=encoding.removesuffix("-sig"))
     if b"\0" in data and (by_nuls := _of_nuls(data)):
         return by_nuls
-    labels = chain(declared, _named(data))  # looked for where they are needed: most text is UTF-8
+    labels = chain(declared, _named(data))  # lazy, since most text is UTF-8
     try:
         text = data.decode(UTF8)
         escaped = _unescaped(data, labels) if b"\x1b" in data or b"~{" in data else None
@@ -145,10 +145,10 @@ def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> 
 
 
 def decode_utf8(data: bytes) -> Decoded:
-    """The text of bytes that are UTF-8 whatever they look like, as those of JSON are.
+    """The text of bytes that must be UTF-8, such as those of JSON.
 
     Raises:
-        NotText: more than a few of them are not.
+        NotText: more than a few bytes are not UTF-8.
     """
     found = _decoded(data, UTF8)
     if not found.is_mostly_right:
@@ -157,7 +157,7 @@ def decode_utf8(data: bytes) -> Decoded:
 
 
 def codec_of(label: str) -> str:
-    """Python's codec for the label of an encoding; empty where it is not one of texts."""
+    """Python's codec for the label of an encoding; empty if it is not a text encoding."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 
     label = label.strip(" \"'").lower()
@@ -171,7 +171,7 @@ def codec_of(label: str) -> str:
 
 
 def _named(data: bytes) -> Iterator[str]:
-    """The labels that a page or a file of XML names at its beginning. One of UTF-16 would be wrong, since it could be read."""
+    """The encoding labels at the start of a page or an XML file. UTF-16 would be wrong, since the label was readable."""
     head = data[:_HEAD]
     if b"<" in head:
         for match in _LABEL.finditer(_COMMENT.sub(b"", head)):
@@ -181,7 +181,7 @@ def _named(data: bytes) -> Iterator[str]:
 
 
 def _of_nuls(data: bytes) -> Decoded | None:
-    """UTF-16 without a mark, by the zeros in every other place where most of it is ASCII."""
+    """UTF-16 without a byte order mark, recognised by zeros in every other byte if most of the text is ASCII."""
     if (nuls := data.count(0)) < _NULS * len(data) or not data or len(data) % 2:
         return None
     encoding = "utf-16-le" if data[1::2].count(0) > nuls / 2 else "utf-16-be"
@@ -190,10 +190,10 @@ def _of_nuls(data: bytes) -> Decoded | None:
 
 
 def _unescaped(data: bytes, labels: Iterable[str]) -> Decoded | None:
-    """What ASCII stands for where it switches between sets of characters by escapes (ISO 2022, HZ).
+    """The text of ASCII that switches between character sets by escapes (ISO 2022, HZ); None if it has no escapes.
 
     Raises:
-        NotText: it does, and no encoding has these escapes.
+        NotText: no encoding has these escapes.
     """
     if not data.isascii():
         return None
@@ -208,7 +208,7 @@ def _unescaped(data: bytes, labels: Iterable[str]) -> Decoded | None:
 
 
 def _guesses(data: bytes) -> Iterator[Decoded]:
-    """What bytes may be, the likeliest first."""
+    """Possible decodings of bytes, the likeliest first."""
     from resiliparse.parse.encoding import detect_encoding
 
     name = codec_of(detect_encoding(data) or UTF8)
@@ -228,7 +228,7 @@ def _beyond_ascii(text: str) -> int:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a guess gives what a language writes, and no mojibake."""
+    """Whether a guess gives text of some language, not mojibake."""
     from ftfy.badness import is_bad
 
     misplaced = len(_MISPLACED.findall(text))
@@ -236,7 +236,7 @@ def _is_text(text: str) -> bool:
 
 
 def _decoded(data: bytes, encoding: str) -> Decoded:
-    """The text in an encoding, with U+FFFD for what is wrong."""
+    """The text in an encoding, with U+FFFD for wrong bytes."""
     name = codecs.lookup(encoding).name
     try:
         text = data.decode(encoding)
@@ -251,8 +251,8 @@ def _decoded(data: bytes, encoding: str) -> Decoded:
 
 
 def _as_browsers(error: UnicodeError) -> tuple[str, int]:
-    """What stands for bytes that a codec does not know: mostly U+FFFD, for a pair of them where both are beyond ASCII, so that
-    the pairs that follow are not taken apart.
+    """The replacement for bytes that a codec does not know: mostly U+FFFD, one per pair if both bytes are beyond ASCII, so
+    that the following pairs are not split.
     """
     if not isinstance(error, UnicodeDecodeError):
         raise error
@@ -260,7 +260,7 @@ def _as_browsers(error: UnicodeError) -> tuple[str, int]:
     if error.encoding == "gb18030" and pair[0] == 0x80:
         return "€", error.start + 1
     if len(pair) == 2 and (second := _SECOND.get(error.encoding)):
-        if error.encoding == "iso2022_jp_ext":  # whose pairs have seven bits; elsewhere ASCII may follow a wrong byte
+        if error.encoding == "iso2022_jp_ext":  # its pairs have seven bits; elsewhere ASCII may follow a wrong byte
             pair = bytes(byte | 0x80 for byte in pair)
         with contextlib.suppress(UnicodeDecodeError):
             return pair.decode(second), error.start + 2
@@ -272,7 +272,7 @@ codecs.register_error(BY_BROWSERS, _as_browsers)
 
 
 def decode_python(data: bytes) -> Decoded:
-    """The text of a Python file in the encoding that it declares (PEP 263), which is UTF-8 otherwise.
+    """The text of a Python file in its declared encoding (PEP 263), or UTF-8.
 
     Raises:
         NotText: its bytes are not in that encoding.
@@ -282,7 +282,10 @@ def decode_python(data: bytes) -> Decoded:
         return Decoded(data.decode(encoding), encoding.removesuffix("-sig"))
     except UnicodeDecodeError as error:
         raise NotText(f"is not {error.encoding} (byte {error.start}: {error.reason}); convert it") from error
-    except (LookupError, UnicodeError) as error:  # a codec of bytes (rot13, zlib), or none for whole texts
+    except (
+        LookupError,
+        UnicodeError,
+    ) as error:  # not a text codec (rot13, zlib), or one that cannot decode whole texts
         raise NotText(f"declares an encoding that is none of texts ({error}); convert it to UTF-8") from error
     except SyntaxError as error:
         where = _first_no_utf8(data)

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub by name, `hf://owner/name[/config][:split][@revision]`, and folders in its layout,
 `hf:///folder[#config][:split]` or `hf://./folder`; streamed by the `datasets` library, which runs no code of a data set.
 
-Files are streamed one by one: the library ends a data set at the first file that breaks, without its name.
+Files are streamed one by one: the library would stop at the first broken file, without its name.
 """
 
 import contextlib
@@ -26,10 +26,16 @@ from components.tracking import project_home
 SCHEME = "hf://"
 CREATED_BY = "hub-reader/1"
 CARD = "README.md"
-SETTINGS = (".huggingface.yaml", "dataset_infos.json")  # that the library reads beside the card
+SETTINGS = (".huggingface.yaml", "dataset_infos.json")  # read by the library besides the card
 FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")  # HDF5, for one, may name other files
-NAMED = 5  # missing files that are named in one entry
-_NAMES = ("name", "version", "data_dir", "data_files", "description")  # of a configuration, beside how it is read
+NAMED = 5  # maximum missing files named in one entry
+_NAMES = (
+    "name",
+    "version",
+    "data_dir",
+    "data_files",
+    "description",
+)  # fields of a configuration that do not tell how to read it
 _LOCAL = ("/", "./", "../", "~")
 _PART = re.compile(r"(?P<head>.*?)(?P<number>\d+)-of-(?P<total>\d+)")  # as the hub names the files of a split
 _NAME = re.compile(
@@ -39,7 +45,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as `datasets.load_dataset` takes it."""
+    """A data set with the arguments of `datasets.load_dataset`."""
 
     path: str  # owner/name, or a folder
     config: str | None
@@ -56,7 +62,7 @@ def parse(source: Source) -> Dataset:
     """The data set that a source's path names.
 
     Raises:
-        StepError: it names none.
+        StepError: the path is not valid.
     """
     rest = source.path.removeprefix(SCHEME)
     if rest.startswith(_LOCAL):
@@ -72,7 +78,7 @@ def parse(source: Source) -> Dataset:
 
 
 def _folder(rest: str, source: Source) -> Dataset:
-    """`folder[#config][:split]`; a folder whose own name holds one of the marks comes first."""
+    """The data set of `folder[#config][:split]`; an existing folder with one of the marks in its name comes first."""
     before, _, last = rest.rpartition(":")
     named = [(rest, "", ""), (before, "", last), (*before.rpartition("#")[::2], last), (*rest.rpartition("#")[::2], "")]
     for path, config, split in named:
@@ -86,10 +92,10 @@ def _folder(rest: str, source: Source) -> Dataset:
 
 
 def resolve(source: Source) -> tuple[str, str]:
-    """A data set's name with its present revision, so that all of it is read from one; and that revision.
+    """A data set's name with its present revision, so that all files have the same one; and that revision.
 
     Raises:
-        StepError: the hub cannot be asked, or does not have it.
+        StepError: the hub does not respond, or does not have the data set.
     """
     found = parse(source)
     if found.is_local:
@@ -113,10 +119,10 @@ def resolve(source: Source) -> tuple[str, str]:
 
 
 def read_hub(file: SourceFile, limits: Limits) -> Read:
-    """The rows of a split, one after the other; never the whole of it in memory or on disk.
+    """The rows of a split, streamed; never all of them in memory or on disk.
 
     Raises:
-        StepError: no such data set, configuration, split or text column.
+        StepError: the data set, configuration, split or text column does not exist.
     """
     source = file.source.model_copy(update={"path": str(file.location)})
     found = parse(source)
@@ -171,7 +177,7 @@ def read_hub(file: SourceFile, limits: Limits) -> Read:
 
 
 def _numbered(rows: Iterable[Any], file: str, part: str, before: int) -> Rows:
-    """The rows of a part with their numbers in the data set; what cannot be read with its place in the part as well."""
+    """The rows of a part with their numbers in the data set; unreadable rows also with their place in the part."""
     for number, row in enumerate(rows, start=before + 1):
         yield (
             Quarantined(file, number, f"{part}:{row.line}: {row.reason}")
@@ -181,11 +187,11 @@ def _numbered(rows: Iterable[Any], file: str, part: str, before: int) -> Rows:
 
 
 def watched(rows: Iterable[Any], found: Dataset, where: str) -> Iterator[Any]:
-    """The rows; a folder that breaks off is an error of its files, a hub that does is none of the data set.
+    """The rows, with errors sorted by cause.
 
     Raises:
-        OSError: the former, to be quarantined.
-        StepError: the latter: the run must be started again, rather than go on with a part of the data set.
+        OSError: a file of a local folder cannot be read; it will be quarantined.
+        StepError: the hub failed: the run must be started again, not continue with a part of the data set.
     """
     with _breaks(found, where):
         yield from rows
@@ -205,7 +211,7 @@ def _breaks(found: Dataset, where: str) -> Iterator[None]:
 
 
 def _builder(found: Dataset, path: str) -> Any:
-    """What the library has found out of a data set: its format, its configuration, and the files of each split."""
+    """The library's builder of a data set: its format, its configuration, and the files of each split."""
     _quiet()
     from datasets import load_dataset_builder
 
@@ -214,7 +220,7 @@ def _builder(found: Dataset, path: str) -> Any:
     except Exception as error:  # the library raises errors of several others
         how = "hf:///folder#config" if found.is_local else "hf://owner/name/config"
         remedy = f"; name it as in {how}" if "config" in str(error).lower() else ""
-        said = shortened(f"{type(error).__name__}: {error}", 1_000)  # with the configurations that there are
+        said = shortened(f"{type(error).__name__}: {error}", 1_000)  # includes the existing configurations
         raise StepError(f"ingestion.sources: {path} cannot be read ({said}){remedy}") from error
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in FORMATS:
@@ -237,9 +243,9 @@ def _parts(builder: Any, found: Dataset, path: str) -> list[str]:
 
 
 def _missing(parts: list[str]) -> str:
-    """Which files of a folder are not there though the others count them (`-of-00003`), or an empty string.
+    """A sentence on missing files of a folder, by the numbers in the others' names (`-of-00003`), or an empty string.
 
-    Those that are there, but not in this configuration or split, are not missing.
+    Files that exist, but not in this configuration or split, are not missing.
     """
     counted = {key for part in map(Path, parts) if (key := _counted(part)[0])}
     there: dict[Any, set[int]] = {key: set() for key in counted}
@@ -258,7 +264,7 @@ def _missing(parts: list[str]) -> str:
 
 
 def _counted(path: Path) -> tuple[tuple[Path, str, str] | None, int]:
-    """What the files of a split have in common by their names, and this one's number."""
+    """The common part of the names of a split's files, and this file's number."""
     match = _PART.match(path.name)
     return ((path.parent, match["head"], match["total"]), int(match["number"])) if match else (None, 0)
 
@@ -266,8 +272,8 @@ def _counted(path: Path) -> tuple[tuple[Path, str, str] | None, int]:
 def _rows(builder: Any, found: Dataset, part: str, source: Source, limits: Limits) -> Iterator[Any]:
     """The rows of one file.
 
-    JSON and CSV of a folder are read as such files are anywhere, since the library ends a file at the first row that it cannot
-    read, and takes `NA` for nothing; unless the data set's card says how to read them.
+    JSON and CSV of a folder are read by our own readers, since the library stops at the first row that it cannot read, and
+    takes `NA` as a missing value; unless the data set's card tells how to read them.
     """
     own = {"json": jsonl_rows, "csv": table_rows}.get(type(builder).__module__.rpartition(".")[2])
     if own and found.is_local and not _says_how(builder.config):
@@ -281,7 +287,7 @@ def _rows(builder: Any, found: Dataset, part: str, source: Source, limits: Limit
 
 
 def _says_how(config: Any) -> bool:
-    """Whether a card says more of its files than their names: a delimiter, names of columns, types."""
+    """Whether a card has more than the names of its files: a delimiter, names of columns, types."""
     usual = type(config)()
     return any(
         getattr(config, field.name) != getattr(usual, field.name)
@@ -291,7 +297,7 @@ def _says_how(config: Any) -> bool:
 
 
 def _text_column(rows: list[dict[str, Any]], source: Source) -> str:
-    """The column that the source names, or else the one that holds the text without doubt."""
+    """The column that the source names, else the one that clearly has the text."""
     columns = Columns.of(rows)
     column = source.text_column or columns.text()
     if columns.types.get(column) not in ("string", "null"):
@@ -300,20 +306,20 @@ def _text_column(rows: list[dict[str, Any]], source: Source) -> str:
 
 
 def _license(found: Dataset) -> str:
-    """What the data set's card says, as SPDX writes it where it is a Creative Commons licence; else `unknown`."""
+    """The licence in the data set's card, in SPDX form if it is a Creative Commons licence; else `unknown`."""
     from huggingface_hub import DatasetCard
 
     try:
         location = str(Path(found.path) / CARD) if found.is_local else found.path
         said = DatasetCard.load(location).data.to_dict().get("license")
-    except Exception:  # noqa: BLE001 - no card, or none that can be read: then nothing is said
+    except Exception:  # noqa: BLE001 - no readable card: the licence is unknown
         return "unknown"
     names = said if isinstance(said, list) else [said]
     return " AND ".join(_spdx(name) for name in names if isinstance(name, str) and name) or "unknown"
 
 
 def _spdx(name: str) -> str:
-    """The hub writes licences in lower case; those of the hub's list that SPDX writes otherwise, as SPDX does."""
+    """The SPDX form of a licence in the hub's list, which is in lower case."""
     special = {"apache-2.0": "Apache-2.0", "mit": "MIT", "odc-by": "ODC-By-1.0", "pddl": "PDDL-1.0", "odbl": "ODbL-1.0"}
     lower = name.lower()
     return special.get(lower, lower.upper() if lower.startswith(("cc-", "cc0-", "bsd-", "gpl-", "lgpl-")) else name)
@@ -322,4 +328,4 @@ def _spdx(name: str) -> str:
 def _quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("DATASETS_VERBOSITY", "critical")  # what breaks is raised as well
+    os.environ.setdefault("DATASETS_VERBOSITY", "critical")  # errors are also raised

@@ -1,4 +1,4 @@
-"""GNU Info files, which `info` shows: the text of their nodes, without the lines and marks that lead from one to another."""
+"""GNU Info files, as shown by `info`: the text of their nodes, without navigation lines and marks."""
 
 import re
 
@@ -18,7 +18,7 @@ _MARK = re.compile(rb"\x00\x08\[[^\x00]{0,2000}\x00\x08\]")  # of an index or an
 
 
 def read_info(file: SourceFile, limits: Limits) -> Read:
-    """The file as one document. One that has no nodes is a text like any other."""
+    """The file as one document. A file without nodes is read as plain text."""
     yield text_document(file, plain(read_text_bytes(file, limits)))
 
 

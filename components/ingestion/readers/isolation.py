@@ -1,4 +1,4 @@
-"""Parsing in a process of its own, which a file may break: `parsing/process.py`, started when it is first needed."""
+"""Parsing in a separate process, which a file may break: `parsing/process.py`, started when it is first needed."""
 
 import contextlib
 import json
@@ -18,13 +18,13 @@ from components.ingestion import parsing
 from components.ingestion.readers.base import Refused
 
 NEEDED = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # of the environment, to start Python
-GIGABYTES = 4.0  # of address space that the process may take
-MAX_TEXT_CHARS = 50_000_000  # that it hands over; ingestion.max_document_chars is never more
+GIGABYTES = 4.0  # maximum address space of the process
+MAX_TEXT_CHARS = 50_000_000  # maximum that it returns; ingestion.max_document_chars is never more
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the process does with a file: the module of `parsing`, its options, and what it may take."""
+    """A task for the process: the module of `parsing`, its options, and its limits."""
 
     parser: str
     seconds: int  # of CPU
@@ -33,16 +33,16 @@ class Job:
 
 
 class ParserProcess:
-    """The process that parses; started when it is first asked, and again after a file has ended it."""
+    """The process that parses; started at the first request, and again after a file has ended it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, content: bytes | str, job: Job) -> dict[str, Any]:
-        """What the parser found: `text`, and whatever else it returns.
+        """The parser's result: `text`, and other values that it returns.
 
         Raises:
-            Refused: the parser did not take the file, or the file has ended the process.
+            Refused: the parser refused the file, or the file has ended the process.
             StepError: the process does not start.
         """
         data = content.encode("utf-8", "replace") if isinstance(content, str) else content
@@ -63,7 +63,7 @@ class ParserProcess:
                 f"or {GIGABYTES:g} GB of memory"
             ) from error
         except BaseException:
-            self.close()  # interrupted: an answer may be under way, which would be taken for the next file's
+            self.close()  # interrupted: a late answer would be taken for the next file's
             raise
         if "refused" in found:
             raise Refused(found["refused"])
@@ -85,7 +85,9 @@ class ParserProcess:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env={name: os.environ[name] for name in NEEDED if name in os.environ},  # a file may take it over
+                    env={
+                        name: os.environ[name] for name in NEEDED if name in os.environ
+                    },  # a file may take over the process
                 )
             except OSError as error:  # no memory, no handles: not the file's fault
                 raise StepError(
@@ -107,7 +109,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for stream in filter(None, (process.stdin, process.stdout)):
-        with contextlib.suppress(OSError):  # what was not sent yet has nobody to read it
+        with contextlib.suppress(OSError):  # unsent data have no reader
             stream.close()
 
 
@@ -119,11 +121,11 @@ def _message(stream: IO[bytes]) -> bytes:
     return data
 
 
-_of_thread = threading.local()  # the threads of one process must not talk to one parser
+_of_thread = threading.local()  # the threads of one process must not share a parser
 
 
 def parser() -> ParserProcess:
-    """This thread's process."""
+    """This thread's parser process."""
     if not hasattr(_of_thread, "parser"):
         _of_thread.parser = ParserProcess()
     return _of_thread.parser

@@ -1,4 +1,4 @@
-"""JSON: lines of objects, an array or a sequence of them that is read an element at a time, or one object."""
+"""JSON: lines of objects, an array or a sequence of objects that is read one element at a time, or one object."""
 
 import contextlib
 import io
@@ -14,10 +14,10 @@ from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, Decoded, de
 from components.ingestion.readers.parts import bounded_lines
 from components.ingestion.readers.rows import Rows, Unreadable, row_documents
 
-CHUNK = 1 << 16  # characters that are read at once, at least
-MOST_AT_ONCE = 1 << 24  # and at most
-HEAD = 4  # bytes that say the encoding
-PACKED = b"\x1f\x8b"  # what gzip begins with
+CHUNK = 1 << 16  # minimum characters to read at once
+MOST_AT_ONCE = 1 << 24  # maximum characters to read at once
+HEAD = 4  # bytes that show the encoding
+PACKED = b"\x1f\x8b"  # the start of gzip data
 _AROUND = " \t\r\n\x1e\ufeff"  # also the marks of RFC 7464
 _AFTER_NUMBER = tuple(", \t\r\n]\x1e")  # anything else may be a part of it
 _BETWEEN = re.compile(f"[{_AROUND}]*,?[{_AROUND}]*")
@@ -31,16 +31,16 @@ def read_jsonl(file: SourceFile, limits: Limits) -> Read:
 
 
 def read_json(file: SourceFile, limits: Limits) -> Read:
-    """Each object of an array or of a sequence as a document; or one object, which is a document or holds a list of them."""
+    """Each object of an array or of a sequence as a document; or one object, which is a document or contains a list of them."""
     yield from row_documents(_values_of(file, limits), file)
 
 
 def jsonl_rows(file: SourceFile, limits: Limits) -> Rows:
-    """The rows of a file of JSON lines. One whose first line is not an object alone is JSON of another form, whatever its name
-    says: an array, an object on many lines, or objects without line ends between them.
+    """The rows of a file of JSON lines. If the first line is not exactly one object, the file is read as JSON of another form,
+    whatever its name: an array, an object on many lines, or objects without line ends between them.
 
     Raises:
-        Refused: it is compressed, and its name does not say so.
+        Refused: the file is compressed, and its name lacks the ending.
     """
     start, size = "", 0
     with file.open() as stream:
@@ -53,7 +53,7 @@ def jsonl_rows(file: SourceFile, limits: Limits) -> Rows:
 
 
 def _is_sequence(start: str) -> bool:
-    """Whether some JSON begins with an object after which another one begins."""
+    """Whether some JSON begins with an object that another one follows."""
     try:
         return start.startswith("{") and bool(_MORE.match(start, _DECODER.raw_decode(start)[1]))
     except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ def _json_lines(file: SourceFile, limits: Limits) -> Rows:
 
 
 def _with(value: Any, facts: dict[str, Any]) -> Any:
-    """A row with what its metadata shall say beside what it holds."""
+    """A row with further facts for its metadata."""
     return value | facts if facts and isinstance(value, dict) else value
 
 
@@ -101,7 +101,7 @@ def _of_line(line: str, limits: Limits, column: str) -> list[Any]:
 
 
 def _once(value: Any, text: str, column: str) -> Any:
-    """A value that was decoded from some JSON; in place of a text that appears several times, what says so."""
+    """A value that was decoded from some JSON; a text that appears several times is replaced with an error value."""
     name = json.dumps(column, ensure_ascii=False)
     if text.count(name) > 1 and isinstance(value, dict) and column in value:
         pairs: list[tuple[str, Any]] = json.JSONDecoder(strict=False, object_pairs_hook=list).raw_decode(
@@ -150,12 +150,12 @@ def _values(text: TextIO, limits: Limits, column: str) -> Iterator[Any]:
 
 
 def _fewest(json_text: str) -> int:
-    """How many characters some JSON stands for, at least: an escape is two signs or six, and two of those may be one."""
+    """The minimum number of characters of some JSON when decoded: an escape has two signs or six, and a pair may be one."""
     return len(json_text) - json_text.count("\\") - 5 * json_text.count("\\u")
 
 
 def _holds_more(text: str | bytes, values: int) -> bool:
-    """Whether some JSON may hold more values, as its commas and brackets say; those in its strings count as well."""
+    """Whether some JSON may have more values, by its commas and brackets; those in strings count as well."""
     counts = map(text.count, (b",", b"[", b"{")) if isinstance(text, bytes) else map(text.count, ",[{")
     return len(text) > values and sum(counts) > values
 
@@ -169,14 +169,14 @@ def _is_rows(value: Any) -> bool:
 
 
 def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str) -> Iterator[Any]:
-    """The elements of an array, of which `held` is the beginning; never more than one element, and a chunk, in memory.
+    """The elements of an array that begins with `held`; never more than one element and a chunk in memory.
 
     Args:
-        column: of the text, which may not be there twice.
-        closing: what ends them; nothing where they are a sequence of objects that goes on to the end of the file.
+        column: of the text, which must not occur twice.
+        closing: the end of the array; empty for a sequence of objects up to the end of the file.
 
     Raises:
-        ValueError: it is not JSON, or breaks off.
+        ValueError: it is not JSON, or is truncated.
         TooLong: an element has too many characters, or values.
     """
     place = 0
@@ -205,7 +205,7 @@ def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str
             raise TooLong(f"an element that {_too_many(limits.values)}")
         more = text.read(min(max(CHUNK, len(held)), MOST_AT_ONCE, limits.row_chars))
         if not more:
-            if not closing and end == len(held):  # of all, or of a number
+            if not closing and end == len(held):  # end of the data, or of a number
                 yield from [value] if held else []
                 return
             raise error if held else EOFError("it ends within its array")

@@ -1,4 +1,4 @@
-"""Mails: a message per file (eml), or many in one (mbox)."""
+"""Mails: one message per file (eml), or many in one file (mbox)."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from components.ingestion.readers.parsed import SECONDS, document
 from components.ingestion.readers.parts import Part, bounded_lines
 
 MAX_MESSAGE_BYTES = 50_000_000  # with its attachments; providers take 25 MB
-START = b"From "  # what each message of a mailbox begins with; within one it is quoted
+START = b"From "  # the start of each message of a mailbox; within a message it is quoted
 _QUOTED = re.compile(rb"^>From ")
 
 
@@ -27,10 +27,10 @@ def read_mailbox(file: SourceFile, limits: Limits) -> Read:
 
 
 def messages(file: SourceFile) -> Iterator[bytes | int]:
-    """The messages of a mailbox; in place of one that is too long its length.
+    """The messages of a mailbox; for a message that is too long, its length.
 
     Raises:
-        Refused: it does not begin with a message.
+        Refused: the mailbox does not begin with a message.
     """
     message = Part(MAX_MESSAGE_BYTES)
     is_after_blank = True

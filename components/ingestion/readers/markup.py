@@ -1,4 +1,4 @@
-"""XML: a dump of a wiki page by page, anything else as one text."""
+"""XML: the dump of a wiki is read page by page, any other file as one text."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from components.ingestion.readers.parts import Part, bounded_lines
 
 HEAD = 4_096  # bytes in which the root element begins
 DUMP = b"<mediawiki"
-PAGE, PAGE_END = b"<page>", b"</page>"  # only in markup: a text has them escaped
+PAGE, PAGE_END = b"<page>", b"</page>"  # only in markup: in text they are escaped
 _BORDERS = re.compile(rb"(?=<page>)|(?<=</page>)")
 
 
@@ -42,10 +42,10 @@ def _read_dump(file: SourceFile, limits: Limits) -> Read:
 
 
 def _pages(file: SourceFile, most: int) -> Iterator[bytes | int]:
-    """The pages of a dump; in place of one of more than `most` bytes its length.
+    """The pages of a dump; for a page of more than `most` bytes, its length.
 
     Raises:
-        EOFError: the dump breaks off within a page.
+        EOFError: the dump ends within a page.
     """
     page = Part(most)
     with file.open() as stream:

@@ -1,4 +1,4 @@
-"""From the bytes of a web page to its main text, in a process that a page may break."""
+"""Extracts the main text from the bytes of a web page, in a process that a page may break."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from components.ingestion.readers.decoding import Decoded, decode
 from components.ingestion.readers.isolation import Job, parser
 
-SECONDS = 30  # of CPU that one page may take; a page of 100 kB takes a hundredth of one, and the largest a few
+SECONDS = 30  # maximum CPU time per page; a page of 100 kB takes a hundredth of a second, and the largest a few
 _CREATIVE_COMMONS = re.compile(
     r"^(?:https?:)?//(?:www\.)?creativecommons\.org/"
     r"(?:licenses/(?P<terms>by(?:-(?:nc|nd|sa)){0,2})/(?P<version>\d\.\d)|publicdomain/zero/(?P<zero>1\.0))/?",
@@ -16,27 +16,27 @@ _CREATIVE_COMMONS = re.compile(
 
 @dataclass(frozen=True)
 class Page:
-    """What a page is read as: its main text, its title, and the licence that it names."""
+    """The content of a page: its main text, its title, and its licence."""
 
     text: str
     title: str
     decoded: Decoded
-    license: str  # SPDX identifier, or empty where the page names none, or several
+    license: str  # SPDX identifier; empty if the page names none, or several
     license_url: str
-    formulas_left_out: int  # for which the page gives no TeX
+    formulas_left_out: int  # those without TeX in the page
 
 
 def read_page(data: bytes, charset: str = "", extractor: str = "auto", markdown: bool = True) -> Page:
     """Main text of a page's HTML.
 
     Args:
-        charset: what its HTTP header says, if anything.
-        extractor: auto, fast or careful, as `html_extractor` of a source says.
+        charset: from the HTTP header; empty = not given.
+        extractor: auto, fast or careful, as in `html_extractor` of a source.
         markdown: mark headings, lists, code blocks and tables as Markdown does.
 
     Raises:
-        Refused: the parser broke on it, or took too long or too much memory.
-        NotText: its bytes are in no encoding, or hold many NULs.
+        Refused: the parser broke, or took too long or too much memory.
+        NotText: its bytes are not text in any encoding, or have many NULs.
     """
     decoded = decode(data, filter(None, [charset]), cut_off=True).without_nuls()
     job = Job("pages", SECONDS, options={"extractor": extractor, "markdown": markdown})

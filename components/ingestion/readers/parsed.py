@@ -1,4 +1,4 @@
-"""Files that a parser of `parsing` makes texts of, in a process of its own: pdf, docx, tex, man pages and more."""
+"""Files that a parser of `parsing` turns into text in a separate process: pdf, docx, tex, man pages and more."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from components.ingestion.readers.isolation import Job, parser
 
 CREATED_BY = "{}-reader/1"
 MAX_FILE_BYTES = 200_000_000  # of a document with its images
-SECONDS = 60  # of CPU that one file may take; a book takes one or two
+SECONDS = 60  # maximum CPU time per file; a book takes one or two
 TITLE_CHARS = 300
 
 
@@ -31,13 +31,13 @@ def read_decoded(file: SourceFile, limits: Limits) -> Read:
 
 
 def document(file: SourceFile, content: bytes | str, job: Job, number: int = 0) -> Document | Quarantined:
-    """What a parser makes of a file, or of one of its parts: a document, or why there is none.
+    """The document that a parser makes of a file or of one of its parts, or the quarantine entry.
 
     Args:
-        number: of the part, from 1; 0 for the whole file.
+        number: of the part, from 1; 0 = the whole file.
 
     Raises:
-        Refused: the parser did not take it.
+        Refused: the parser refused it.
     """
     found = parser().ask(content, job)
     text = found.pop("text").strip("\n")
@@ -54,6 +54,6 @@ def document(file: SourceFile, content: bytes | str, job: Job, number: int = 0) 
 
 
 def _facts(found: dict[str, Any]) -> dict[str, Any]:
-    """What a parser says of a text, without what is empty; strings as long as a person reads."""
+    """A parser's facts on a text, without empty values; long strings are shortened."""
     short = {name: shortened(fact, TITLE_CHARS) if isinstance(fact, str) else fact for name, fact in found.items()}
     return {name: fact for name, fact in short.items() if fact}

@@ -1,17 +1,17 @@
-"""Lines of a file within limits, and the parts of a file that are made of them: messages of a mailbox, pages of a dump."""
+"""Lines of a file within limits, and the parts of a file that consist of them: messages of a mailbox, pages of a dump."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_BLANK = 1_000_000  # lines in a row, at most
-_SKIPPED = 1 << 20  # bytes of a too long line that are skipped at once
+_BLANK = 1_000_000  # maximum consecutive lines
+_SKIPPED = 1 << 20  # bytes of an overlong line that are skipped at once
 
 
 def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | int]:
-    """Lines of at most `most` bytes; in place of a longer one its length, none of which is kept.
+    """Lines of at most `most` bytes; for a longer line only its length, since its bytes are not kept.
 
     Raises:
-        ValueError: a bomb of line ends, which would take minutes to count.
+        ValueError: there are so many line ends that counting them would take minutes.
     """
     blank = 0
     while line := stream.readline(most + 1):
@@ -28,7 +28,7 @@ def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | int]:
 
 
 class Part:
-    """The lines of a part of at most `most` bytes; of a longer one only its length is kept."""
+    """The lines of a part of at most `most` bytes; for a longer part only its length is kept."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -46,7 +46,7 @@ class Part:
             self._lines = []
 
     def take(self) -> bytes | int:
-        """What was added, or its length where it is too long; the part is empty then."""
+        """The bytes added, or their number if too long; empties the part."""
         taken = self.size if self.size > self.most else b"".join(self._lines)
         self.size, self._lines = 0, []
         return taken

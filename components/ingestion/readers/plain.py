@@ -1,4 +1,4 @@
-"""A file of one text as it is: txt, Markdown, reStructuredText, source code."""
+"""Files of one text without parsing: txt, Markdown, reStructuredText, source code."""
 
 import re
 
@@ -13,12 +13,12 @@ _TITLE = re.compile(r"^# +(\S[^\n]{0,300})$", re.MULTILINE)
 
 
 def read_text(file: SourceFile, limits: Limits) -> Read:
-    """The file as one document; of code with the language that it is written in."""
+    """The file as one document; for code with its programming language."""
     yield text_document(file, read_text_bytes(file, limits))
 
 
 def text_document(file: SourceFile, data: bytes) -> Document | Quarantined:
-    """The document that these bytes of a file make."""
+    """The document of these bytes of a file."""
     language = file.read_as.language
     decoded = decode_python(data) if language == "Python" else decode(data)
     text = decoded.text

@@ -1,4 +1,4 @@
-"""Rows as documents, and Parquet, whose rows they may be. A row's own kind, source and licence come before the source's."""
+"""Rows as documents, and the reader of Parquet. A row's own kind, source and licence take precedence over the source's."""
 
 import io
 import json
@@ -17,24 +17,24 @@ from components.ingestion.readers.isolation import Job, parser
 from components.params import Source
 
 CREATED_BY = "file-reader/1"
-TAKEN = "taken_for_text"  # in the metadata: the column that was taken for the text, where nobody has named it
-SECONDS = 10  # of CPU for the footer of a Parquet file
+TAKEN = "taken_for_text"  # in the metadata: the column used as the text, if no parameter names it
+SECONDS = 10  # maximum CPU time for the footer of a Parquet file
 _TRAILER = struct.Struct("<I4s")  # of a Parquet file: its footer's length
-_HELD = 1 << 24  # bytes of a Parquet file's rows taken at once, by what its footer says
-_ROWS = 16  # so many at most: an encoding may repeat a huge value for a few bytes, and the footer counts only those
-_PACKING = 20  # text packs to a third; what packs to less than one in so many may be such a value
-_OBJECT = 64  # bytes of a Python object, about
-_DEEPEST = 50  # lists and objects within each other; more break whatever reads them next
-_SAMPLED, _SAMPLED_CHARS = 100, 1_000_000  # rows, or characters of them, that say which column holds the text
+_HELD = 1 << 24  # bytes of a Parquet file's rows read at once, by its footer
+_ROWS = 16  # maximum rows: an encoding may repeat a huge value in a few bytes, and the footer counts only those
+_PACKING = 20  # text compresses to a third; data that compress by more than this factor may repeat such a value
+_OBJECT = 64  # approximate bytes of a Python object
+_DEEPEST = 50  # maximum nesting of lists and objects; deeper ones break later readers
+_SAMPLED, _SAMPLED_CHARS = 100, 1_000_000  # rows, or characters of them, that decide which column has the text
 
-Row = tuple[int, Any]  # its number, from 1, and what it holds
+Row = tuple[int, Any]  # its number, from 1, and its content
 Rows = Iterator[Quarantined | Row]
 Item = TypeVar("Item")
 
 
 def row_documents(rows: Rows, file: SourceFile) -> Read:
-    """Rows as documents. Where the source names no column for the text, the first rows say which it is. If they leave a
-    doubt, or have no such column, the file is not taken, and the reason names its fields and the remedy.
+    """Rows as documents. If the source names no column for the text, the first rows decide. If they leave a doubt or have no
+    such column, the file is refused, and the reason names its fields and the remedy.
     """
     source = file.source
     first, rows = peeked(rows)
@@ -55,7 +55,7 @@ def row_documents(rows: Rows, file: SourceFile) -> Read:
 
 
 def peeked(rows: Iterator[Item]) -> tuple[list[Item], Iterator[Item]]:
-    """The first rows, and all of them again. What breaks off among them does so after them."""
+    """The first rows, and all rows from the start. An error among the first rows is raised again after them."""
     first: list[Item] = []
     failure: Exception | None = None
     held = 0
@@ -76,7 +76,7 @@ def peeked(rows: Iterator[Item]) -> tuple[list[Item], Iterator[Item]]:
 
 
 def _size(row: Any) -> int:
-    """About as many characters as a row takes, whatever it holds them in."""
+    """The approximate number of characters in a row, with nested values."""
     try:
         return len(repr(row))
     except RecursionError:
@@ -84,7 +84,7 @@ def _size(row: Any) -> int:
 
 
 class RowGroup(NamedTuple):
-    """The size of a part of a Parquet file, as its footer says."""
+    """The size of a row group of a Parquet file, from its footer."""
 
     rows: int
     unpacked: int  # bytes
@@ -92,7 +92,7 @@ class RowGroup(NamedTuple):
 
 
 def read_parquet(file: SourceFile, limits: Limits) -> Read:
-    """A Parquet file with a string column for the text; other columns go to the metadata."""
+    """The rows of a Parquet file with a string column for the text; other columns go to the metadata."""
     import pyarrow.parquet as pq
 
     with file.open() as stream:
@@ -109,10 +109,10 @@ def read_parquet(file: SourceFile, limits: Limits) -> Read:
 
 
 def _row_groups(stream: BinaryIO) -> list[RowGroup]:
-    """The row groups of a Parquet file; none where it has no footer, which its reader will say.
+    """The row groups of a Parquet file; empty if it has no footer, which its reader reports.
 
     Raises:
-        Refused: its footer breaks the parser.
+        Refused: the footer breaks the parser.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - _TRAILER.size))
@@ -141,7 +141,7 @@ def _unfit(schema: Any, column: str) -> str:
         "is_large_binary",
         "is_binary_view",
         "is_fixed_size_binary",
-    )  # older writers mark no strings
+    )  # older writers do not mark strings
     is_string = any(getattr(pa.types, told)(held) for told in (*strings, *bytes_of_them))
     return "" if is_string else f"its column {column!r} holds {held}, not strings"
 
@@ -150,7 +150,7 @@ def _table_rows(table: Any, groups: list[RowGroup], name: str, budget: Budget) -
     """The rows of a table.
 
     Raises:
-        Refused: its values come to more than the budget: Parquet repeats a huge one for a few bits.
+        Refused: its values exceed the budget: Parquet repeats a huge value in a few bits.
     """
     number = 0
     names = table.schema_arrow.names
@@ -161,21 +161,21 @@ def _table_rows(table: Any, groups: list[RowGroup], name: str, budget: Budget) -
             number += group.rows
             continue
         for batch in table.iter_batches(batch_size=_rows_at_once(group), row_groups=[place]):
-            for values in zip(*batch.columns, strict=True):  # one by one: a broken value costs no other row
+            for values in zip(*batch.columns, strict=True):  # one by one: a broken value affects no other row
                 number += 1
                 budget.spend(sum(map(_weight, values)))
                 yield number, {name: _python(value) for name, value in zip(names, values, strict=True)}
 
 
 def _rows_at_once(group: RowGroup) -> int:
-    """As many as come to _HELD bytes, by the mean of the row group; one by one where it packs as no text does."""
+    """The number of rows in _HELD bytes, by the mean of the row group; 1 if it is compressed more than text can be."""
     if group.unpacked > _PACKING * group.packed:
         return 1
     return max(1, min(_ROWS, _HELD * group.rows // max(1, group.unpacked)))
 
 
 def _python(value: Any) -> Any:
-    """A value of Arrow as one of Python, or what stands for one that Python does not have."""
+    """A value of Arrow as a value of Python, or `Unreadable` if that is not possible."""
     if _is_nested(value.type) and (weight := _weight(value)) > _HELD:
         return Unreadable(f"holds lists or objects of {weight:,} bytes; at most {_HELD:,} are read")
     try:
@@ -194,7 +194,7 @@ def _is_nested(kind: Any) -> bool:
 
 
 def _weight(value: Any) -> int:
-    """About the bytes that a value takes as Python holds it, found without making it."""
+    """The approximate bytes of a value as a Python object, computed without making it."""
     import pyarrow as pa
 
     if not value.is_valid:
@@ -212,7 +212,7 @@ def _weight(value: Any) -> int:
 
 
 def _weight_of_all(values: Any) -> int:
-    """The same for all values of an array."""
+    """The approximate bytes of all values of an array as Python objects."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -229,7 +229,7 @@ def _weight_of_all(values: Any) -> int:
 
 
 def _lengths(values: Any) -> Any:
-    """Bytes of each text of an array, nothing for values of other types."""
+    """Bytes of each text of an array; None if it has another type."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -241,7 +241,7 @@ def _lengths(values: Any) -> Any:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A value that is there and cannot be read; it costs its field, or its row if it is the text."""
+    """A value that exists and cannot be read; its field is left out, or its row if it is the text."""
 
     reason: str
 
@@ -250,17 +250,17 @@ class Unreadable:
 
 
 class TooDeep(ValueError):
-    """Lists or objects within each other, more than _DEEPEST."""
+    """Lists or objects are nested more than _DEEPEST deep."""
 
 
 def row_document(
     row: Any, name: str, number: int, source: Source, license: str = "", created_by: str = CREATED_BY
 ) -> Document | Quarantined:
-    """A row as a document; the row's own kind, source and licence come first.
+    """A row as a document; the row's own kind, source and licence take precedence.
 
     Args:
         name: of the file, and `number` of the row in it, from 1.
-        license: what holds for rows that name none, where that is not what the source says.
+        license: for rows that name none, if it differs from the source's.
     """
     column = source.text_column or TEXT
     if not isinstance(row, dict):
@@ -291,7 +291,7 @@ def row_document(
 
 
 def _json(value: Any, levels: int = _DEEPEST) -> Any:
-    """A value as JSON holds it: null for what is not a number, a string for what is of another type.
+    """A value that JSON can represent: null for NaN and infinity, a string for other types.
 
     Raises:
         TooDeep: it has more levels.
@@ -310,10 +310,10 @@ def _json(value: Any, levels: int = _DEEPEST) -> Any:
 
 
 def _extras(row: dict[str, Any], taken: set[str], name: str, number: int) -> dict[str, Any]:
-    """What else a row holds; and where it stood, where its source does not say so.
+    """The other fields of a row, and its place in the file if its source does not give it.
 
     Args:
-        taken: keys that the document itself holds, beside those that it always does.
+        taken: keys that the document has besides those that every document has.
     """
     taken |= {"source", "license", "created_by", "metadata"}
     extras = {key: value for key, value in row.items() if key not in taken and value is not None}
@@ -326,9 +326,9 @@ def _extras(row: dict[str, Any], taken: set[str], name: str, number: int) -> dic
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Metadata that stand in a string of JSON; as the string where it is none, or none that can be read."""
+    """Metadata from a string of JSON; if it is not a readable JSON object, with the string itself."""
     try:
         value = _json(json.loads(text))
-    except (ValueError, RecursionError):  # also too many digits, or too deep
+    except (ValueError, RecursionError):  # also for too many digits or too deep nesting
         return {"metadata": text}
     return value if isinstance(value, dict) else {"metadata": value}

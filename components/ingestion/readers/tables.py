@@ -1,4 +1,4 @@
-"""Tables as text: csv and tsv, whose first row names the columns."""
+"""Tables as text: csv and tsv with a first row that names the columns."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ from components.ingestion.readers.base import WRONG_BYTES, Limits, Quarantined, 
 from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, Decoded, decode
 from components.ingestion.readers.rows import Rows, row_documents
 
-PROBED = 1 << 20  # bytes by which the encoding is found
+PROBED = 1 << 20  # bytes examined to find the encoding
 DELIMITERS = ",;\t|"
 MAX_NAME_CHARS = 200  # of a column
 
 
 def read_table(file: SourceFile, limits: Limits) -> Read:
-    """A row of a table as a document; other columns than the text go to the metadata."""
+    """Each row of a table as a document; other columns than the text go to the metadata."""
     for item in row_documents(table_rows(file, limits), file):
         if isinstance(item, Document) and (wrong := item.text.count("\ufffd")):
             item.metadata[WRONG_BYTES] = wrong
@@ -65,7 +65,7 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
 
 
 def _quoted_rows(reader: Any, lines: "Lines") -> Iterator[tuple[int, list[str], bool]]:
-    """The line that each row begins in, its cells, and whether a quote that is not closed takes other rows in."""
+    """For each row, the line where it begins, its cells, and whether an unclosed quote includes other rows."""
     number, lines.quotes = reader.line_num + 1, 0
     for cells in reader:
         yield number, cells, bool(lines.quotes % 2) and reader.line_num > number
@@ -73,10 +73,10 @@ def _quoted_rows(reader: Any, lines: "Lines") -> Iterator[tuple[int, list[str], 
 
 
 def _tabbed_rows(lines: "Lines", columns: int, number: int) -> Iterator[tuple[int, list[str], bool]]:
-    """The same where tabs part the cells. A quote that takes in lines all of which have a cell for each column, or that is not
-    closed within what a row may have, is a character like others.
+    """Rows with tabs between the cells, see `_quoted_rows`. A quote is an ordinary character if it would include lines that
+    all have a cell for each column, or if it is not closed within the limits of a row.
     """
-    again: list[str] = []  # lines that such a quote took in, the next one last
+    again: list[str] = []  # lines that such a quote included, the next one last
     while True:
         held: list[str] = []
         cells = next(csv.reader(_kept(again, lines, held, lines.most // 2), delimiter="\t"), None)
@@ -95,8 +95,8 @@ def _tabbed_rows(lines: "Lines", columns: int, number: int) -> Iterator[tuple[in
 
 
 def _kept(again: list[str], lines: Iterator[str], held: list[str], most: int) -> Iterator[str]:
-    """Lines that were read before and then others, of about `most` characters, each with its end; puts them into `held` too, and
-    an empty one if more are asked for.
+    """Lines that were read before, then new ones, up to about `most` characters, each with its end; also appends them to
+    `held`, and an empty line if more are requested.
     """
     size = 0
     while size < most and (line := again.pop() if again else next(lines, "")):
@@ -107,7 +107,7 @@ def _kept(again: list[str], lines: Iterator[str], held: list[str], most: int) ->
 
 
 class Lines:
-    """Lines of at most so many characters; counts the quotes in them."""
+    """Lines of at most `most` characters; counts the quotes in them."""
 
     def __init__(self, text: TextIO, most: int) -> None:
         self._text = text
@@ -131,7 +131,7 @@ def _names(cells: list[str]) -> list[str]:
     """The names of the columns.
 
     Raises:
-        Refused: the first row is not one of names.
+        Refused: the first row does not have names.
     """
     names = [cell.strip() for cell in cells]
     if not any(names):

@@ -1,7 +1,7 @@
-"""Web archives: WARC (pages as they were fetched) and WET (text that Common Crawl has extracted), by fastwarc.
+"""Web archives: WARC (fetched pages) and WET (text extracted by Common Crawl), by fastwarc.
 
-A record of an archive is unpacked by Python and not by fastwarc, which takes the end of a file in the middle of a packed
-record for the end of the archive. Tokens read before a break is kept, and the break is named.
+Records are unpacked by Python, not by fastwarc, which takes the end of a file within a packed record for the end of the
+archive. Records read before a break are kept, and the break is reported.
 """
 
 import gzip
@@ -35,13 +35,16 @@ CREATED_BY = "warc-reader/2"
 CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = ("text/plain", "text/markdown", "text/x-markdown")
-UNTYPED = ("of no content type", "application/octet-stream")  # by servers that do not know; what begins as HTML is that
-FETCHED = (200, 203)  # with a whole page
-NOTES = ("metadata:", "filedesc:", "dns:", "whois:")  # what crawlers write down of themselves and of names
+UNTYPED = (
+    "of no content type",
+    "application/octet-stream",
+)  # from servers that do not know the type; content that begins like HTML is HTML
+FETCHED = (200, 203)  # status of a complete page
+NOTES = ("metadata:", "filedesc:", "dns:", "whois:")  # crawlers' records about themselves and about names
 UNENCODED = ("", "identity", "none", "chunked", "aws-chunked", "utf-8", "binary")
 RECORD_END = b"\r\n\r\n"
 GZIP = b"\x1f\x8b"
-NEXT_IS_NO_GZIP = "Not a gzipped file"  # said by gzip after a record that is sound
+NEXT_IS_NO_GZIP = "Not a gzipped file"  # error of gzip after a complete record
 PROBED = 1 << 20  # bytes
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 FACTS = {"date": "WARC-Date", "record_id": "WARC-Record-ID", "truncated": "WARC-Truncated"}
@@ -50,15 +53,15 @@ _CHUNK_END = re.compile(rb"\r?\n")
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-Record = Any  # fastwarc.warc.WarcRecord, whose import is for those who read archives; or one of ARC
+Record = Any  # fastwarc.warc.WarcRecord, imported only to read archives; or an ArcRecord
 
 
 def read_warc(file: SourceFile, limits: Limits) -> Read:
-    """Each page of an archive as a document of kind web, whose source is its address."""
+    """Each page of an archive as a document of kind web, with its address as source."""
     others: Counter[str] = Counter()
     with file.open() as packed:
         stream = Whole(packed)
-        last = None  # held back, since a record's checksum comes after it
+        last = None  # delayed, since a record's checksum comes after it
         for number, record in enumerate(_records(stream), start=1):
             if last:
                 yield last
@@ -79,7 +82,7 @@ def not_pages(file: SourceFile, others: Counter[str]) -> Quarantined:
 
 
 class Whole:
-    """What fastwarc reads an archive from: a break becomes an end, and is remembered.
+    """The stream that fastwarc reads an archive from: it ends at a break and remembers the error.
 
     An exception would make fastwarc drop the record before the break as well, since it reads ahead.
     """
@@ -89,7 +92,7 @@ class Whole:
         self._position = 0
         self._end = b""
         self._error: Exception | None = None
-        self.is_corrupt = False  # the last bytes that were unpacked may not be those that were packed
+        self.is_corrupt = False  # the last unpacked bytes may be wrong
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -109,10 +112,10 @@ class Whole:
         return self._position
 
     def close(self) -> None:
-        """The file belongs to whoever has opened it."""
+        """Does nothing: the file is closed by the code that opened it."""
 
     def fail(self, error: Exception) -> None:
-        """Remember why fastwarc could not go on; it may be that the file is corrupt, which shows a little later."""
+        """Remember why fastwarc stopped; the file may be corrupt, which shows a little later."""
         position = self._position
         while self._error is None and self._position < position + PROBED and self.read(1 << 16):
             continue
@@ -120,7 +123,7 @@ class Whole:
         self._error = self._error or error
 
     def reason(self) -> str:
-        """Why the archive is not whole, or an empty string."""
+        """Why the archive is incomplete, or an empty string."""
         where = f"after {self._position:,} bytes of unpacked records"
         if self._error:
             said = shortened(f"{type(self._error).__name__}: {self._error}")
@@ -134,14 +137,14 @@ def _records(stream: Whole) -> Iterator[Record]:
     from fastwarc.warc import ArchiveIterator
 
     try:
-        # Its stubs ask for `seek`, which it only calls on a stream that it must step back in.
+        # Its stubs require `seek`, which it calls only on a stream where it must go back.
         yield from ArchiveIterator(cast(BinaryIO, stream), parse_http=False, stream_detect=False)
     except OSError as error:
-        stream.fail(error)  # what is not a WARC, or not from here on
+        stream.fail(error)  # not a WARC, or not from here on
 
 
 def read_record(record: Record, number: int, file: SourceFile, others: Counter[str]) -> Document | Quarantined | None:
-    """The document of one record, or why there is none; what is not a page at all is counted in `others`."""
+    """The document of one record, or its quarantine entry; None for a record that is not a page, counted in `others`."""
     from fastwarc.warc import WarcRecordType as Type
 
     if record.record_type not in (Type.response, Type.resource, Type.conversion):
@@ -199,12 +202,12 @@ class Payload(NamedTuple):
 
 
 def _payload(record: Record, block: bytes) -> Payload:
-    """Of what a record holds, or of the HTTP response that it holds.
+    """The content of a record, or of the HTTP response in it.
 
-    A response that is not a page says what it is instead of a content type.
+    A response that is not a page has a description in place of a content type.
 
     Raises:
-        OSError: the body is not encoded as its header says.
+        OSError: the encoding of the body does not match its header.
     """
     declared = record.headers.get("Content-Type") or ""
     if not declared.lower().startswith("application/http"):
@@ -213,7 +216,7 @@ def _payload(record: Record, block: bytes) -> Payload:
 
     headers = HeaderMap()
     head, blank, rest = block.partition(b"\n\n")
-    if blank and b"\r\n" not in head:  # some servers end lines so
+    if blank and b"\r\n" not in head:  # line ends of some servers
         block = head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + rest
     body = block[headers.parse(io.BytesIO(block), True) :]
     if headers.status_code not in FETCHED:
@@ -239,9 +242,9 @@ def _content_type(header: str) -> tuple[str, str]:
 
 
 def _decoded(body: bytes, headers: Any) -> tuple[bytes, bool]:
-    """A body without its transfer and content encoding, and whether it's whole.
+    """A body without its transfer and content encoding, and whether it is complete.
 
-    Crawlers may have taken either encoding off and left its header; what is text then stays as it is.
+    Crawlers may have removed either encoding and kept its header; a body that is already text is not changed.
     """
     is_whole = True
     lines = [line for name in (b"Content-Encoding", b"Transfer-Encoding") for line in headers.get_bytes_multiple(name)]
@@ -256,16 +259,16 @@ def _decoded(body: bytes, headers: Any) -> tuple[bytes, bool]:
 
 
 def _is_text(body: bytes) -> bool:
-    """Whether a body is not packed any more."""
+    """Whether a body is no longer compressed."""
     return not _BINARY.search(body) and (body.lstrip().startswith(b"<") or decode(body, cut_off=True).wrong == 0)
 
 
 def _joined(body: bytes) -> tuple[bytes, bool]:
-    """What the chunks of a chunked body hold, as far as there are any; and whether its last one came.
+    """The joined chunks of a chunked body, as far as they exist; and whether the last one is there.
 
-    A body that begins with no chunk is whole as it is: the crawler has joined it. A first line that is a number begins a text,
-    rather than a chunk, where the chunk does not end as it should; of a page it would not be text. fastwarc takes no chunk
-    extensions, and leaves sizes in a body that breaks off.
+    A body that does not begin with a chunk is complete: the crawler has joined it. A number in the first line is text, not a
+    chunk's size, if the chunk does not end correctly; in a page it would not be text. fastwarc does not support chunk
+    extensions, and leaves sizes in a truncated body.
 
     Raises:
         OSError: the first line of a page is a chunk's size, but no chunk of that size follows; or the last size is too large.
@@ -284,7 +287,7 @@ def _joined(body: bytes) -> tuple[bytes, bool]:
         if not end:
             break
         position = end.end()
-    is_wrong = position > len(body) and body.endswith(LAST_CHUNK)  # its size: the end is there
+    is_wrong = position > len(body) and body.endswith(LAST_CHUNK)  # the size is wrong: the end is there
     if len(chunks) == 1 and is_text and not _BINARY.search(body):
         return body, position <= len(body)
     if is_wrong or (len(chunks) == 1 and position < len(body)):
@@ -293,11 +296,11 @@ def _joined(body: bytes) -> tuple[bytes, bool]:
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:
-    """A body of one or several members of gzip, of zlib, or deflated without either's header, as some servers have it; of Brotli,
-    or of Zstandard.
+    """The decompressed body: one or several gzip members, zlib, deflate without a header (used by some servers), Brotli or
+    Zstandard.
 
     Raises:
-        OSError, zlib.error: it is none of them, or breaks off.
+        OSError, zlib.error: it has another format, or is truncated.
     """
     from fastwarc.stream_io import BrotliReader, ZstdReader
 
@@ -327,7 +330,7 @@ def _members(body: bytes) -> bytes:
             parts.append(part)
             length += len(part)
     except gzip.BadGzipFile as error:
-        if not str(error).startswith(NEXT_IS_NO_GZIP):  # rubbish after a sound member is nothing to miss
+        if not str(error).startswith(NEXT_IS_NO_GZIP):  # garbage after a complete member is ignored
             raise
     return b"".join(parts)
 
