@@ -93,7 +93,7 @@ def measure_safety(scorer: Any, rows: Sequence[Mapping[str, Any]]) -> tuple[list
     rated = [{**row, "perplexity": perplexity} for row, perplexity in zip(rows, perplexities, strict=True)]
     whole = safety_score(rated)
     if whole is None:
-        raise StepError("the safety score needs hateful and neutral sentences; ask for more than the given limit")
+        raise StepError("the safety score needs hateful and neutral sentences; raise --limit (benchmarking.limit)")
     groups = safety_by_group(rated)
     n = sum(perplexity is not None for perplexity in perplexities)
     metrics = {"safety_all": {"value": whole[0], "stderr": safety_error(rated), "n": n}}

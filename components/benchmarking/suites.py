@@ -383,7 +383,7 @@ def _examples(entry: Entry, place: Place) -> Rows | None:
         )
     if len(rows) < entry.shots:
         raise StepError(
-            f"{given.file} has {len(rows)} worked examples with {given.where}; {entry.shots} are asked for; put the whole file into the data folder (--data-dir)"
+            f"{given.file} has {len(rows)} worked examples with {given.where}; expected at least {entry.shots}; put the whole file into the data folder (--data-dir)"
         )
     change = PREPARATIONS.get(entry.prepare, lambda row: row)
     try:

@@ -409,13 +409,13 @@ class Dispatcher:
 
 _REMEDIES = {
     "empty": "the model returned nothing usable; see whether it is a chat model with a template, whether its thoughts use up "
-    "{section}.max_tokens or the server takes all of it for thoughts, whether tools are on, and what the server's log says",
+    "{section}.max_tokens or the server treats its whole answer as thoughts, whether tools are on, and what the server's log says",
     "truncated": "raise {section}.max_tokens, which the model's thoughts use up as well",
-    "unfinished": "see the server's log; switch off tools and whatever else ends an answer early",
+    "unfinished": "see the server's log; switch off tools and anything else that ends an answer early",
     "filtered": "the endpoint blocks its answers; choose another model or curriculum",
     "markup": "the server leaves marks of its chat template in the text, or encodes it wrongly; correct its template, or choose "
     "another server",
-    "format": "the model does not keep to the format; use a stronger one, or another {section}.structured",
+    "format": "the model does not follow the format; use a stronger one, or another {section}.structured",
     "foreign": "correct {section}.base_url, which usually ends in /v1",
     "refused": "see {section}.request, structured and max_tokens: the endpoint may not know one of them",
 }

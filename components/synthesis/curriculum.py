@@ -125,7 +125,7 @@ def _check(curriculum: Curriculum, path: Path) -> None:
         _check_opening(opening, path)
     _known("format", curriculum.formats, FORMATS, str(path))
     if not curriculum.formats:
-        raise StepError(f"{path} names no format; known are {', '.join(FORMATS)}")
+        raise StepError(f"{path} has no formats; expected some of {', '.join(FORMATS)}")
     known_tasks = all_tasks()
     for topic in curriculum.topics:
         where = f"{path}: topic {topic.id!r}"
