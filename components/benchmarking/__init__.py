@@ -1,1 +1,1 @@
-"""Scores of a checkpoint on multiple-choice tasks, through lm-eval's task definitions and our own scorer."""
+"""Scores a checkpoint on a suite of benchmarks, with lm-eval's task definitions and a scorer of its own."""

@@ -26,7 +26,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     tracker.artifact(outputs["output"], "scores")
     if outputs["summary"]:
         write_json(outputs["summary"], summary)
-    check_whole(outputs["output"])  # scores in part are written, and the exit status says so
+    check_whole(outputs["output"])  # the scores of the other tasks are written, and the exit status is 1
     return summary
 
 

@@ -1,4 +1,4 @@
-"""From per-example records to scores: means with closed-form standard errors, benchmarks of several tasks, categories."""
+"""Turns per-example records into scores: means with closed-form standard errors, benchmarks of several tasks, categories."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -28,12 +28,12 @@ def macro(figures: Sequence[Figure]) -> Figure:
 
 
 def bits_per_byte(logprob: float, choice: str) -> float:
-    """Bits per byte of a choice, without its leading space."""
+    """Bits per byte of a choice, without its leading space; `logprob` is in nats."""
     return float(statistics.bits_per_byte([logprob], [choice])[0])
 
 
 def score_task(task: Task, records: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Figures:
-    """Means of a task's metrics over the examples that have them, and its baselines without a model."""
+    """Mean of each of a task's metrics over the examples that have it, and the task's baselines, which need no model."""
     scores = {metric: mean([r[metric] for r in records if r.get(metric) is not None]) for metric in metrics}
     n = len(records)
     chance = task.chance
@@ -49,7 +49,7 @@ def average(parts: Sequence[tuple[Figures, str]]) -> Figures:
     """Plain means of the metrics that all parts have, and, if the parts have different headline metrics, their mean as `accuracy`.
 
     Args:
-        parts: each with the name of its headline.
+        parts: the figures of each part with the name of its headline metric.
     """
     common = [metric for metric in parts[0][0] if all(metric in figures for figures, _ in parts)]
     found = {metric: macro([figures[metric] for figures, _ in parts]) for metric in common}
@@ -64,9 +64,9 @@ def benchmark_scores(
     records: Mapping[str, Sequence[Mapping[str, Any]]],
     failed: Mapping[str, str],
 ) -> dict[str, tuple[Figures, str]]:
-    """Each benchmark's scores and headline metric, without benchmarks of which a task failed.
+    """Each benchmark's scores and headline metric; benchmarks with a failed task are left out.
 
-    A benchmark of several tasks is their plain mean, or the mean over all their examples, or the better of its two forms.
+    A benchmark of several tasks is their plain mean, the mean over all their examples, or the better of its two forms.
     """
     members: dict[str, list[Task]] = {}
     for task in suite.tasks:
@@ -100,7 +100,7 @@ def _pooled_baselines(own: Sequence[Task], tasks: Mapping[str, Figures]) -> Figu
 
 
 def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, str]:
-    """The better form by its headline, as `accuracy`, with each form's own headline beside it."""
+    """The form with the better headline metric, as `accuracy`, together with each form's own headline metric."""
     forms: dict[str, list[Task]] = {}
     for task in own:
         forms.setdefault(task.form, []).append(task)
@@ -116,7 +116,7 @@ def group(
     """Plain means of benchmarks by category and over all.
 
     Args:
-        unlike: benchmarks whose score is not a share of right answers, such as a perplexity, which enter no mean.
+        unlike: benchmarks left out of all means, since their score, such as a perplexity, is not a share of right answers.
     """
     safety = {task.benchmark for task in suite.tasks if task.kind == "safety"}  # has a category of its own
     members: dict[str, list[str]] = {}

@@ -1,8 +1,8 @@
-"""Whether a written answer is right, by number, option or words: `answer_match`.
+"""Checks a written answer by number, option or words: the metric `answer_match`.
 
-lm-eval's patterns take the text for more or less than it says: GSM8K's strict one drops the last character of a number
-without a full stop ("The answer is 180" counts as 18), BBH's the last character of any answer without one. Its figures
-stand beside, under their own names, since published scores are theirs.
+lm-eval's patterns can misread an answer: GSM8K's strict one drops the last character of a number without a full stop
+("The answer is 180" counts as 18), and BBH's drops that of any answer without one. lm-eval's metrics are reported as well,
+under their own names, since published scores use them.
 """
 
 import re
@@ -27,8 +27,8 @@ def is_right(completion: str, target: str, question: str = "") -> bool:
     question lists it. Other answers are compared as words, without case, quotes and the final full stop.
 
     Args:
-        target: the correct answer, by itself.
-        question: with the options, one per line.
+        target: the correct answer alone.
+        question: the question with its options, one per line.
     """
     target = target.strip()
     said = final_answer(completion)
@@ -45,7 +45,7 @@ def is_right(completion: str, target: str, question: str = "") -> bool:
 
 
 def final_answer(completion: str) -> str | None:
-    """The line behind the last "answer is", or else the last `####` or `\\boxed`; None if there is none."""
+    """The line after the last "answer is", or else after the last `####` or in the last `\\boxed`; None without any."""
     for introduced in _INTRODUCED:
         parts = introduced.split(completion)
         if len(parts) > 1:
@@ -55,7 +55,7 @@ def final_answer(completion: str) -> str | None:
 
 
 def as_number(text: str) -> Fraction | None:
-    """The value of a text that is a number and nothing else; None if it is not."""
+    """The value of a text that is only a number; None if it is not."""
     found = _NUMBER.match(text.strip().removesuffix("."))
     return _value(found) if found and not text.strip().removesuffix(".")[found.end() :].strip(" %") else None
 
@@ -69,7 +69,7 @@ def _value(found: re.Match[str]) -> Fraction | None:
 
 
 def _number_in(said: str) -> Fraction | None:
-    """The number of an answer: the first one, or the first behind the last equals sign of a calculation."""
+    """The number in an answer: the first one, or in a calculation the first one after the last equals sign."""
     found = _NUMBER.search(_MARKUP.sub("", said).rpartition("=")[2])
     return _value(found) if found else None
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from components.sandbox import Sandbox
 
 FORMAT_VERSION = 1
-OF_TRANSFER = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # of its scores
+OF_TRANSFER = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # its entries
 SCORER_VERSION = 3  # increase this when equal inputs may give other scores
 
 
@@ -39,12 +39,12 @@ class Asked:
     """The result of one task.
 
     Attributes:
-        records: a row per example.
-        scores: by metric.
-        truncated: prompts that were cut at the start; `empty`: completions without text.
-        groups: of the safety score.
-        texts: what is searched for in the training corpus, one per example.
-        headline: its metric that averages take; `share`: it is a share of right answers.
+        records: one row per example.
+        scores: figures by metric.
+        truncated: number of prompts that were cut at the start; `empty`: number of completions without text.
+        groups: the safety score of each group.
+        texts: the text of each example that is searched for in the training corpus.
+        headline: the task's metric that averages use; `share`: whether it is a share of right answers.
     """
 
     records: list[dict[str, Any]]
@@ -59,14 +59,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Job:
-    """What is scored.
+    """One scoring run.
 
     Attributes:
-        suite: its name, or a YAML file.
-        data_dir: folder of the suite's data; None: the one of the parameters.
-        limit: examples per task; 0 = all.
+        suite: name of the suite, or a YAML file.
+        data_dir: folder of the suite's data; None takes that of the parameters.
+        limit: maximum number of examples per task; 0 = all.
         journals: folder of the model's answers, from which an interrupted run resumes; None stores none.
-        corpus: folders of what the model was trained on, searched for the examples.
+        corpus: folders of the training data, which are searched for the examples.
     """
 
     checkpoint: Path
@@ -80,13 +80,14 @@ class Job:
 def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, Any]:
     """Score a checkpoint on a suite; write `scores.json` and `examples.parquet` to `output`.
 
-    A task that cannot run is named, with the reason and the fix, and the others continue.
+    If a task cannot run, a warning names it with the reason and the fix, and the others continue.
 
     Returns:
-        The summary: overall, per category and per task accuracy, and bits per byte, as flat numbers.
+        The summary as flat numbers: accuracy overall, per category and per task, and bits per byte.
 
     Raises:
-        StepError: no data folder, unknown suite, unreadable checkpoint, or no task that could be scored.
+        StepError: the data folder is missing, the suite is unknown, the checkpoint cannot be read, or no task could be
+            scored.
     """
     folder = job.data_dir or (project_home() / params.data_dir if params.data_dir else None)
     if folder is not None and not folder.is_dir():
@@ -129,7 +130,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
 
 
 def check_whole(output: Path) -> None:
-    """Refuse scores in which a task failed; one whose data is not there does not count.
+    """Refuse scores in which a task failed. A task whose data is missing does not count as failed.
 
     Raises:
         StepError: a task failed.
@@ -146,11 +147,11 @@ def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
 
 
 class Disagreement(Exception):
-    """Our mean is not lm-eval's: a defect of this module."""
+    """This module's mean differs from lm-eval's, which is a defect of this module."""
 
 
 class _Identity:
-    """Journals by task, named by everything except the request that an answer depends on."""
+    """Journals by task, each named by everything that an answer depends on except the request."""
 
     def __init__(self, folder: Path | None, checkpoint: Path, params: BenchmarkingParams) -> None:
         self.folder = folder
@@ -158,7 +159,7 @@ class _Identity:
             return
         self.facts = {
             "weights": weights_sha256(checkpoint),
-            # All of them decide: the shapes of the weights do not show heads, rotary share and the like, and the tokens
+            # All files count: the shapes of the weights do not show heads, rotary share and the like, and the tokens
             # that begin and end a text may stand in any of the others.
             **{
                 path.name: sha256_file(path)
@@ -194,10 +195,10 @@ def _ask_all(
     params: BenchmarkingParams,
     identity: _Identity,
 ) -> tuple[dict[str, Asked], dict[str, str]]:
-    """Run each task by itself, so that a fault in one does not affect the others.
+    """Run each task separately, so that a fault in one does not affect the others.
 
     Returns:
-        the results of tasks, and the reasons for failed ones.
+        The results by task, and the reasons by failed task.
     """
     failed = dict(suite.failed)
     for name, reason in failed.items():
@@ -233,7 +234,7 @@ def _ask_all(
 
 
 def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
-    """The sandbox, or why programs cannot run here, checked before the model spends time on them."""
+    """The sandbox, or the reason why programs cannot run here. It is checked before the model spends time on them."""
     from components.sandbox import Sandbox
 
     try:
@@ -282,7 +283,7 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
 
 
 def _texts(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is searched for in the training corpus; the prompt, if the task's form has no question and answer."""
+    """The texts to search for in the training corpus; the prompts, if the task's form has no question and answer."""
     try:
         return texts_of(built, samples)
     except (LookupError, TypeError, ValueError, AttributeError):
@@ -290,10 +291,10 @@ def _texts(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _headline(task: Task, scores: Figures, missing: Mapping[str, str]) -> str:
-    """The task's headline metric; the first that it has, with a warning, if the suite names another.
+    """The headline metric that the suite names; if the task lacks it, the task's first metric, with a warning.
 
     Raises:
-        StepError: it has no metric at all.
+        StepError: the task has no metric at all.
     """
     if task.headline in scores:
         return task.headline
@@ -309,7 +310,7 @@ def _headline(task: Task, scores: Figures, missing: Mapping[str, str]) -> str:
 def _with_bits(
     records: list[dict[str, Any]], task: Task, ask: Callable[[], list[float] | None]
 ) -> list[dict[str, Any]]:
-    """Records with the correct answers' bits per byte, or without them if the model cannot score them."""
+    """The records with the correct answers' bits per byte, or unchanged if the model cannot score these answers."""
     try:
         bits = ask()
     except StepError as error:
@@ -349,7 +350,7 @@ def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str])
 
 
 def _protocol(task: Task, found: Asked) -> dict[str, Any]:
-    """A task's protocol, which comparable scores must share, and what happened to its prompts."""
+    """A task's protocol, which comparable scores must share, and its counts of cut prompts and empty completions."""
     stated = {"benchmark": task.benchmark, "metric": task.headline, "shots": task.shots, "form": task.form}
     stated |= {} if found.share else {"scale": "other"}
     return stated | {"truncated_prompts": found.truncated, "empty_completions": found.empty}
@@ -360,7 +361,7 @@ def _warn(text: str) -> None:
 
 
 def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) -> None:
-    """Print what a score may depend on besides the model."""
+    """Print what a score may depend on besides the model, such as cut prompts."""
 
     def by_benchmark(count: Callable[[Asked], int]) -> str:
         found: dict[str, list[int]] = {}
@@ -392,7 +393,7 @@ def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
 
 
 def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat metrics for `dvc metrics`, with six digits, since more depend on the processor."""
+    """Flat metrics for `dvc metrics`, rounded to six digits, since further digits depend on the processor."""
     overall, protocols = scores["overall"], scores["protocols"]
 
     def rounded(value: float | None) -> float | None:
@@ -448,13 +449,13 @@ def tracked_figures(output: Path) -> dict[str, float]:
         metric = next((m for m in ("acc", *HEADLINES) if m in entry), None)
         for part in ("value", "stderr", "n"):
             if metric and entry[metric][part] is not None:
-                # MLflow takes no @ in a name.
+                # MLflow does not accept @ in a name.
                 found[f"{name}.{metric.replace('@', '_at_')}.{part}"] = float(entry[metric][part])
     return found
 
 
 def _agree(name: str, scores: Figures, results: Mapping[str, Any]) -> None:
-    """Check that our means and standard errors equal lm-eval's. A difference is a defect, never the user's fault."""
+    """Check that our means and standard errors equal lm-eval's. A difference is a defect here, not the user's mistake."""
     for key, theirs in results.items():
         metric, _, filtered = key.partition(",")
         metric, stderr = metric.removesuffix("_stderr"), metric.endswith("_stderr")
@@ -468,10 +469,10 @@ def _agree(name: str, scores: Figures, results: Mapping[str, Any]) -> None:
 
 
 def check_limit(limit: int) -> int:
-    """A limit from the command line.
+    """The limit from the command line: examples per task.
 
     Raises:
-        StepError: negative.
+        StepError: the limit is negative.
     """
     if limit < 0:
         raise StepError(f"--limit is {limit}; expected a number of examples per task, or 0 for all")

@@ -14,7 +14,7 @@ from components.tracking import weights_sha256
 
 
 def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> ChoiceScorer:
-    """A ChoiceScorer over the checkpoint's model, activations in float32.
+    """A ChoiceScorer over the checkpoint's model, with activations in float32.
 
     Raises:
         StepError: a file is missing or broken, tokenizer and model do not match, or the device does not exist.
@@ -45,9 +45,9 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> Choice
 
 
 def _ends(tokenizer: Any, configured: tuple[int, ...], named: int | None) -> tuple[int, ...]:
-    """The tokens at which an answer ends, as lm-eval's HFLM has them: those of the model's configuration, and the tokenizer's.
+    """The tokens that end an answer, as in lm-eval's HFLM: those of the model's configuration, and the tokenizer's.
 
-    A single configured one that is not a special token of the tokenizer, as the default 0, ends nothing.
+    A single configured token that is not a special token of the tokenizer, such as the default 0, does not end an answer.
     """
     special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     own = configured if len(configured) > 1 or configured[0] in special else ()
@@ -55,7 +55,7 @@ def _ends(tokenizer: Any, configured: tuple[int, ...], named: int | None) -> tup
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """What identifies a checkpoint: the hashes of weights and tokenizer, and its lineage."""
+    """The identity of a checkpoint: the hashes of its weights and tokenizer, and its lineage."""
     directory = Path(directory)
     known = read_lineage(directory)
     return {

@@ -1,16 +1,16 @@
-"""How much of a benchmark occurs in the training corpus, and the scores without that part.
+"""Measures how much of a benchmark occurs in the training corpus, and scores the rest.
 
 The rule is GPT-3's (Brown et al. 2020, arXiv 2005.14165, appendix C): words are compared without case and punctuation;
 an example is dirty if any of its n-grams of N words occurs in a document of the corpus, where N is the 5th percentile
 of the examples' lengths, at least 8 and at most 13; a shorter example is dirty if all of it occurs. An example is its
-question and its correct answer, without a prompt's worked examples and passages (`texts_of`). Beside that verdict each
-example has its coverage, the share of its words that lie in such a run, as Llama 2 counts tokens (Touvron et al. 2023,
-arXiv 2307.09288, appendix A.6), without its skip-grams.
+question and its correct answer, without a prompt's worked examples and passages (`texts_of`). Each example
+also has its coverage: the share of its words that lie in such an n-gram, as Llama 2 counts tokens (Touvron et al. 2023,
+arXiv 2307.09288, appendix A.6), but without skip-grams.
 
 What is notable:
 - only the benchmark's n-grams are in memory, as 64-bit hashes; the corpus is streamed once.
-- n-grams of all lengths take one pass, and no loop runs over words (components.text.ngrams).
-- no verdict depends on the order of the documents or on the batches.
+- one pass finds n-grams of all lengths, without a loop over words (components.text.ngrams).
+- verdicts do not depend on the order of the documents or on the batches.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ EVIDENCE = 3  # examples per task that are shown with their document
 
 @dataclass(frozen=True)
 class Example:
-    """One example of a benchmark: its task, its id, and its words as they are compared."""
+    """One example of a benchmark: its task, its id, and its words in the form that is compared."""
 
     task: str
     id: str
@@ -48,14 +48,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What was found of one example.
+    """The overlap of one example with the corpus.
 
     Attributes:
-        dirty: whether an n-gram of it occurs in the corpus; None if it has no word to compare.
-        coverage: share of its words that lie in such an n-gram.
+        dirty: whether an n-gram of the example occurs in the corpus; None if it has no word to compare.
+        coverage: share of its words that lie in such an n-gram, 0 to 1.
         document: id of the first document, in the order of the corpus, that contains one.
         run: the first such n-gram, in the example's own words.
-        reworded: id of the first document that asks the example in other words; None also where that is not looked for.
+        reworded: id of the first document that asks the example in other words; None if there is none or none was sought.
     """
 
     dirty: bool | None
@@ -67,7 +67,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Report:
-    """The examples' overlaps in the order given, N by task, what the corpus was, and which examples were looked for in other words."""
+    """The examples' overlaps in the order given, N by task, the corpus, and the examples searched for in other words."""
 
     overlaps: list[Overlap]
     n: dict[str, int]
@@ -82,10 +82,10 @@ _ASKS, _ANSWERS = (
 
 
 def texts_of(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The text to search for per example of a task, in the order of their numbers: the question and its correct answer.
+    """The text to search for, one per example of a task, in the order of their numbers: question and correct answer.
 
-    A passage that the question is about, and the words of the prompt around it, are left out: a passage that occurs in
-    the corpus does not reveal the answer, as GPT-3's authors found for reading comprehension.
+    The passage that a question is about, and the prompt's words around it, are left out: a passage that occurs in the
+    corpus does not reveal the answer, as GPT-3's authors found for reading comprehension.
 
     Args:
         built: lm-eval's task.
@@ -114,7 +114,7 @@ def _text(built: Any, sample: Mapping[str, Any]) -> str:
 
 
 def _choice(doc: Mapping[str, Any], choices: Sequence[str], gold: Any) -> Any:
-    """The text of the correct choice, also if the model scores its letter."""
+    """The text of the correct choice, even if the model scores its letter."""
     if not isinstance(gold, int) or not 0 <= gold < len(choices):
         return gold
     texts = doc.get("choices")
@@ -124,10 +124,10 @@ def _choice(doc: Mapping[str, Any], choices: Sequence[str], gold: Any) -> Any:
 
 
 def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str, Any]:
-    """What scores.json says of the overlap of all tasks with the corpus.
+    """The `contamination` entry of scores.json: the overlap of all tasks with the corpus.
 
     Args:
-        asked: by task, an object with `records` and, one per example, `texts`; each record gets `in_corpus`.
+        asked: by task, an object with `records` and `texts`, one of each per example; adds `in_corpus` to each record.
     """
     examples, metrics = [], {}
     for task, found in asked.items():
@@ -150,7 +150,7 @@ def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
         corpus: folders of documents, or of tokens, whose training documents are decoded.
 
     Raises:
-        StepError: a folder is neither, or cannot be read.
+        StepError: a folder has neither documents nor tokens, or cannot be read.
     """
     index = RunIndex(examples)
     digest, documents, words = hashlib.sha256(), 0, 0
@@ -168,17 +168,17 @@ def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
 def summarise(
     examples: Sequence[Example], report: Report, metrics: Mapping[str, Mapping[str, Sequence[float | None]]]
 ) -> dict[str, Any]:
-    """What scores.json says of contamination.
+    """The `contamination` entry of scores.json.
 
     Args:
-        examples: as they were searched for, grouped by task.
-        report: what was found of them.
+        examples: the examples that were searched for, grouped by task.
+        report: the result of the search.
         metrics: by task, each metric's values in the order of the task's examples; None if an example has none.
 
     Returns:
-        `corpus`, and `tasks`: n (words of a run), examples, checked, dirty, overlap (share of the checked that is dirty),
-        coverage (mean), `clean` (each metric over what is not dirty; absent where nothing is left), `evidence`, and `reworded`: examples that are
-        not dirty and are asked in other words, of how many that were looked for so, with `evidence`.
+        `corpus`, and `tasks`: n (words per n-gram), examples, checked, dirty, overlap (dirty / checked), coverage (mean),
+        `clean` (each metric over the examples that are not dirty; absent if there are none), `evidence`, and `reworded`: the
+        number of examples that are asked in other words but are not dirty, how many were checked, and `evidence`.
     """
     by_task: dict[str, list[int]] = {}
     for number, example in enumerate(examples):
@@ -221,9 +221,9 @@ def _reworded(rows: Sequence[tuple[str, Overlap]]) -> dict[str, Any]:
 
 
 class RunIndex:
-    """The n-grams of a benchmark, and which of them a corpus contains; its questions in other words.
+    """The n-grams of a benchmark and which of them a corpus contains, and its questions in other words.
 
-    Memory is about 20 bytes for each word of the benchmark, whatever the size of the corpus.
+    It takes about 20 bytes of memory per word of the benchmark, whatever the size of the corpus.
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:
@@ -248,7 +248,7 @@ class RunIndex:
             self._tables[length] = _Table(np.unique(runs))
         self._paraphrases = Paraphrases.build(texts)
         self.rewordable: list[bool] = self._paraphrases.searched.tolist()
-        self._reworded: dict[int, str] = {}  # by example: the first document
+        self._reworded: dict[int, str] = {}  # the first document, by example
 
     def see(self, ids: Sequence[str], texts: Sequence[str]) -> int:
         """Search documents. Returns their number of words."""
@@ -261,7 +261,7 @@ class RunIndex:
         return len(hashes)
 
     def overlaps(self) -> list[Overlap]:
-        """What has been found of each example, in order."""
+        """The overlap of each example so far, in order."""
         return [
             replace(self._overlap(number), reworded=self._reworded.get(number)) for number in range(len(self._examples))
         ]
@@ -285,7 +285,7 @@ class RunIndex:
 
 
 class _Table(RunSet):
-    """Runs of one length: their hashes, whether each was seen, and the document that showed it first."""
+    """N-grams of one length: their hashes, whether each was seen, and the first document that contains it."""
 
     def __init__(self, runs: np.ndarray) -> None:
         super().__init__(runs)

@@ -11,12 +11,12 @@ from components.benchmarks.data import Place, Rows
 
 
 def sample(rows: Sequence[dict[str, Any]], above: int, count: int, seed: int) -> Rows:
-    """At most `count` rows drawn without replacement where there are more than `above`, by Python's generator, as OLMES does it."""
+    """The rows, or `count` of them if there are more than `above`, drawn without replacement by Python's generator, as in OLMES."""
     return random.Random(seed).sample(list(rows), min(count, len(rows))) if len(rows) > above else list(rows)
 
 
 def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
-    """At most `count` rows (0: all) per value of a field, evenly over the file, because its order is meaningful."""
+    """At most `count` rows (0 = all) per value of a field, evenly spaced over the file, because its order is meaningful."""
     if not count:
         return list(rows)
     of_value: dict[Any, list[int]] = {}
@@ -27,7 +27,7 @@ def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
 
 
 def hash_rows(splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Hex SHA-256 of the rows, whatever file or server they came from."""
+    """Hex SHA-256 of the rows, independent of the file or server that they came from."""
     digest = hashlib.sha256()
     for split, rows in sorted(splits.items()):
         digest.update(f"{split}\n".encode())
@@ -67,8 +67,8 @@ PREPARATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"boolq": 
 
 def offline(place: Place) -> None:
     """Keep libraries from calling a hub, unless the user allows it. Called before `datasets` is imported."""
-    os.environ.setdefault("TQDM_DISABLE", "1")  # progress has its own lines
-    os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # a metric of the hub is a program, which a suite may not fetch
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the step prints its own progress
+    os.environ.setdefault("HF_EVALUATE_OFFLINE", "1")  # the hub's metrics are programs, not allowed here
     if not place.hub:
         for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
             os.environ.setdefault(name, "1")

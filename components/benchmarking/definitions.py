@@ -1,7 +1,7 @@
-"""What a suite may ask of lm-eval: its own definitions, with the functions that it ships, and plain values on top of them.
+"""Limits what a suite may take from lm-eval: its definitions, with the functions that it ships, and plain values over them.
 
-lm-eval treats many fields as names of something to load: a metric as a program of the Hugging Face hub or of a folder,
-a prompt as a file, a data set as a path. A suite may come from anyone, so its allowed fields are listed here.
+lm-eval treats many fields as names of something to load: a metric as a program on the Hugging Face hub or in a folder,
+a prompt as a file, a data set as a path. A suite may come from anyone, so the allowed fields are listed here.
 """
 
 import difflib
@@ -36,16 +36,16 @@ FIELDS = frozenset(
 )
 MOST_REPEATS = 1_000  # maximum completions per example, each of which is a separate request
 CLEARED = ("process_docs", "process_results")  # functions of a definition, which a suite may remove with null
-EXAMPLES = ("sampler", "split", "samples", "fewshot_indices")  # of fewshot_config, with the fields of the prompt
+EXAMPLES = ("sampler", "split", "samples", "fewshot_indices")  # allowed in fewshot_config, with the prompt's fields
 
 
 def read_definition(name: str, programs: bool) -> dict[str, Any]:
     """lm-eval's own definition, without the location of its data.
 
     Args:
-        name: of a file in lm-eval's folder of tasks.
-        programs: whether the sandbox runs its answers. Then no function is imported: those modules run one when they are
-            imported.
+        name: name of a file in lm-eval's folder of tasks.
+        programs: whether the sandbox runs the answers. If so, no function is imported, since those modules run a program on
+            import.
 
     Raises:
         StepError: lm-eval has no such definition, or it runs answers as programs outside the sandbox.
@@ -75,7 +75,7 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
                 "with output_type and metric_list"
             )
         if config.get("output_type") == "multiple_choice" and config.get("process_results") is None:
-            # lm-eval scores choices itself, and would load the hub's metric of that name for nothing.
+            # lm-eval scores choices itself, so loading the hub's metric of that name would be useless.
             config["metric_list"] = [
                 {key: value for key, value in entry.items() if key != "hf_evaluate"}
                 for entry in config.get("metric_list") or ()
@@ -87,7 +87,7 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
 
 
 def tasks_folder() -> Path:
-    """Where the installed lm-eval keeps its definitions and the functions that they name."""
+    """The folder with the installed lm-eval's definitions and the functions that they name."""
     import lm_eval
 
     return Path(lm_eval.__file__).parent / "tasks"
@@ -103,7 +103,7 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
     """Refuse fields that a suite may not set.
 
     Raises:
-        StepError: a field that is unknown or loads something, or too many repeats.
+        StepError: a field is unknown or loads something, or there are too many repeats.
     """
     for name, value in config.items():
         if name in FIELDS or (name in CLEARED and value is None):
@@ -132,10 +132,10 @@ def check_changes(config: Mapping[str, Any], origin: str) -> None:
 
 
 def check_metrics(config: Mapping[str, Any], origin: str) -> None:
-    """Refuse metrics that lm-eval does not have itself, which are programs that it would load and run.
+    """Refuse metrics that lm-eval does not ship, since it would download and run them as programs.
 
     Raises:
-        StepError: a metric is none of them.
+        StepError: lm-eval does not ship a metric.
     """
     from lm_eval.api import metrics  # noqa: F401 - registers them
     from lm_eval.api.registry import aggregation_registry, metric_registry
@@ -144,7 +144,7 @@ def check_metrics(config: Mapping[str, Any], origin: str) -> None:
         if not isinstance(entry, Mapping):
             raise StepError(f"{origin}: metric_list holds a {type(entry).__name__}; expected objects with `metric`")
         metric = entry.get("metric")
-        scored_by_function = config.get("process_results") is not None  # then the metric is the name of its figure
+        scored_by_function = config.get("process_results") is not None  # then a metric is a key of its result
         own = scored_by_function or callable(metric) or (isinstance(metric, str) and metric in metric_registry)
         if not own or entry.get("hf_evaluate"):
             raise StepError(

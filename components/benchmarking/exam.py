@@ -18,14 +18,14 @@ class TaskData:
     """One task: its rows in order, and its prompt.
 
     Attributes:
-        name: of the task; file name without suffix.
-        category: what the macro averages group by.
-        rows: dicts with id, question, choices and answer (index of the right choice).
+        name: name of the task, which is the file name without suffix.
+        category: group of the macro averages.
+        rows: dicts with id, question, choices and answer (index of the correct choice).
         prompt: Jinja template of the context, over a row's fields.
         delimiter: text between context and choice.
         chance: expected accuracy of guessing.
-        majority: accuracy of the choice that was most often right in training.
-        sha256: of the task's file.
+        majority: accuracy of always taking the choice that was most often correct in training.
+        sha256: hex SHA-256 of the task's file.
     """
 
     name: str
@@ -42,10 +42,10 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
     """Read exam.json and the file of each task that it names.
 
     Args:
-        failed: collects errors by task, while the others are read; None refuses the whole exam.
+        failed: collects the errors by task while the other tasks are read; None refuses the whole exam.
 
     Raises:
-        StepError: no directory given, a file missing, or a row malformed; names the file and the line.
+        StepError: no directory is given, a file is missing, or a row is malformed; names the file and the line.
     """
     if directory is None:
         raise StepError("suite 'exam' needs --data-dir: the folder that components.synthesis wrote with --exam")
@@ -68,7 +68,7 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
         except StepError as error:
             if failed is None:
                 raise
-            failed[name] = str(error).replace(f"{Path(directory)}/", "")  # outputs name no machine's paths
+            failed[name] = str(error).replace(f"{Path(directory)}/", "")  # outputs do not contain local paths
     if not found:
         raise StepError(f"{path}: no task can be read: {next(iter((failed or {}).values()), '')}")
     return found

@@ -1,9 +1,9 @@
-"""A task's figures from what lm-eval made of each example: its own aggregation, whatever it is, with a standard error.
+"""A task's metrics from lm-eval's result for each example, by lm-eval's own aggregation, with standard errors.
 
-A metric that lm-eval averages has one number per example, which goes into the examples' records, and the closed form.
-Any other, such as perplexity, F1 over all examples or a function of the definition, is lm-eval's function over all
-examples. Its standard error is lm-eval's closed form if it has one, else a bootstrap over examples, whose first thousand draws
-are those of lm-eval.
+A metric that lm-eval averages has one number per example, which the examples' records contain, and a closed-form standard
+error. Any other metric, such as perplexity, F1 over all examples or a function of the definition, is lm-eval's function
+over all examples. Its standard error is lm-eval's closed form if there is one, otherwise a bootstrap over examples, whose
+first thousand draws are lm-eval's.
 """
 
 import math
@@ -17,8 +17,8 @@ from components.benchmarking.aggregate import Figure, Figures, figure
 from components.benchmarking.time_limit import bounded
 from components.errors import StepError
 
-Samples = Sequence[Mapping[str, Any]]  # as lm-eval logs them
-DRAWS, FEW_DRAWS = 1000, 100  # of the bootstrap; few where a draw is slow, as in lm-eval
+Samples = Sequence[Mapping[str, Any]]  # in the form that lm-eval logs
+DRAWS, FEW_DRAWS = 1000, 100  # number of bootstrap draws; few if a draw is slow, as in lm-eval
 FAST = frozenset(
     {"median", "nanmean", "perplexity", "weighted_perplexity", "bits_per_byte", "f1_score", "matthews_corrcoef"}
 )
@@ -40,7 +40,7 @@ NOT_SHARES = frozenset(  # lm-eval's aggregations whose value is not a share of 
 def columns(built: Any, samples: Samples) -> dict[int, dict[str, float]]:
     """The numbers that lm-eval averages, by example and name.
 
-    A metric under a second filter has the filter's name behind its own.
+    The name of a metric under a second filter ends with the filter's name.
     """
     found: dict[int, dict[str, float]] = {}
     first = samples[0]["filter"] if samples else ""
@@ -53,7 +53,7 @@ def columns(built: Any, samples: Samples) -> dict[int, dict[str, float]]:
 
 
 def aggregated(built: Any, samples: Samples) -> tuple[Figures, dict[str, str]]:
-    """Figures of the metrics that are not averages, and why others have none."""
+    """Figures of the metrics that are not averages, and the reasons by metric that has none."""
     found: Figures = {}
     failed: dict[str, str] = {}
     items: dict[tuple[str, str], list[Any]] = {}
@@ -77,7 +77,7 @@ def aggregated(built: Any, samples: Samples) -> tuple[Figures, dict[str, str]]:
 
 
 def is_share(built: Any, name: str, values: Sequence[float]) -> bool:
-    """Whether a metric is a share of right answers, which may stand beside other shares in a mean."""
+    """Whether a metric is a share of right answers, which a mean may combine with other shares."""
     functions = {metric: getattr(function, "__name__", "") for metric, function in built.aggregation().items()}
     worse = built.higher_is_better().get(name) is False
     if worse or name == "bits_per_byte":
@@ -88,7 +88,7 @@ def is_share(built: Any, name: str, values: Sequence[float]) -> bool:
 def _is_mean(built: Any, metric: str) -> bool:
     from lm_eval.api.metrics import mean
 
-    return built.aggregation().get(metric, mean) is mean  # lm-eval averages what has no aggregation
+    return built.aggregation().get(metric, mean) is mean  # lm-eval averages metrics without an aggregation
 
 
 def _name(metric: str, filtered: str, first: str) -> str:
@@ -105,7 +105,7 @@ def _number(value: Any) -> float | None:
 
 def _figure(function: Callable[[Sequence[Any]], Any], items: Sequence[Any]) -> Figure:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of scikit-learn, about classes that are not there
+        warnings.simplefilter("ignore")  # scikit-learn warns about absent classes
         value = float(function(items))
         if not math.isfinite(value):
             raise ValueError(f"the value is {value}")

@@ -1,9 +1,9 @@
-"""Bits per byte of the correct answer, also for generated answers.
+"""Bits per byte of the correct answer, also for tasks whose answers are generated.
 
-A small model solves nothing of GSM8K or HumanEval, so exact match and pass@1 stay at 0 however much it learns. Its loss
-on the correct answer, after the prompt, moves long before (OLMES, arXiv 2406.08446, does so for choices). The correct
-answer is lm-eval's target, and for programs the reference solution; if it is longer than half the model's context, its
-beginning.
+A small model solves nothing in GSM8K or HumanEval, so exact match and pass@1 stay at 0 however much it learns. Its loss
+on the correct answer, after the prompt, changes long before that (OLMES, arXiv 2406.08446, uses it for choices). The
+correct answer is lm-eval's target, or a program's reference solution. If it is longer than half the model's context, only
+its beginning is scored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def gold_bits(built: Any, samples: Sequence[Mapping[str, Any]], scorer: "ChoiceScorer") -> list[float] | None:
-    """Bits per byte of each example's correct answer, in the order of their numbers; None if it has no text.
+    """Bits per byte of each example's correct answer, in the order of their numbers; None if one of them has no text.
 
     Args:
         built: lm-eval's task.
-        samples: as lm-eval logs them.
+        samples: the samples that lm-eval logs.
     """
     asked = first_samples(samples)
     answers = [_beginning(_answer(sample), scorer) for sample in asked]

@@ -1,6 +1,6 @@
-"""`python -m components.benchmarking.held_out`: what a checkpoint's loss is on each held-out document of a tokens directory.
+"""`python -m components.benchmarking.held_out`: measure a checkpoint's loss on each held-out document of a tokens directory.
 
-Documents are taken as text and encoded by the checkpoint's own tokenizer, so that models with different tokenizers or
+Documents are decoded to text and encoded by the checkpoint's own tokenizer, so that models with different tokenizers or
 context lengths are scored on the same bytes. Documents that the pipeline wrote itself are left out, unless there are no
 others.
 """
@@ -25,7 +25,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """Write the nats and bytes of each document.
 
     Raises:
-        StepError: the checkpoint or the tokens cannot be read, or there is no held-out text.
+        StepError: the checkpoint or the tokens cannot be read, or the held-out text is missing.
     """
     from lm_eval.api.instance import Instance
 
@@ -54,7 +54,7 @@ def held_out_texts(tokens: Tokens, limit: int) -> dict[str, str]:
     """Held-out documents by id, evenly spread over the stream, up to `limit` bytes but at least one.
 
     Raises:
-        StepError: there is none.
+        StepError: the stream has no held-out document.
     """
     split = tokens.split("validation")
     names, codes = split.kinds
@@ -69,7 +69,7 @@ def held_out_texts(tokens: Tokens, limit: int) -> dict[str, str]:
     count = max(1, min(len(rows), int(limit / sizes[rows].mean())))
     tokenizer = open_tokenizer(tokens.tokenizer_dir / "tokenizer.json")
     chosen = rows[np.arange(count) * len(rows) // count]
-    # The last token of a document is the end of text, which has no bytes.
+    # The last token of a document is end-of-text, which has no bytes.
     texts = {str(ids[row]): tokenizer.decode(split.read(starts[row], lengths[row] - 1).tolist()) for row in chosen}
     return {name: text for name, text in texts.items() if text}
 

@@ -1,9 +1,9 @@
-"""Stored answers of the model, by content: an interrupted or repeated run reuses them.
+"""Stores the model's answers by content, so that an interrupted or repeated run reuses them.
 
-An entry belongs to one batch. Its key covers all that the answer depends on: the weights, every settings file of the
-checkpoint, the dtype, the device, the number of threads, the code that computes, the task's definition and its rows (`identity`),
-and every token of every row in the batch. So entries cannot be confused, and what is read back equals, bit for bit,
-what would be computed.
+An entry belongs to one batch. Its key covers everything that the answer depends on: the weights, every settings file of
+the checkpoint, the dtype, the device, the number of threads, the code that computes it, the task's definition and rows
+(`identity`), and every token of every row in the batch. So entries cannot be confused, and a stored answer equals a
+computed one bit for bit.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-CODE = (  # what computes
+CODE = (  # the code that computes answers
     "phi/*.py",
     *(f"benchmarking/{name}.py" for name in ("checkpoint", "scorer", "layout", "shared_cache")),
     "foreign/tokenizer_file.py",
@@ -25,7 +25,7 @@ class Journal:
 
     Args:
         folder: folder of the journals; None stores nothing.
-        identity: what the answers depend on besides the batch; it names the file.
+        identity: everything that the answers depend on besides the batch; its hash is the file's name.
     """
 
     def __init__(self, folder: Path | None, identity: Mapping[str, Any]) -> None:
@@ -34,12 +34,12 @@ class Journal:
         self.reused = 0
         self._known: dict[str, Any] = {}
         if self.path is not None and self.path.is_file():
-            os.utime(self.path)  # it is in use
+            os.utime(self.path)  # marks the file as in use
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     key, answer = json.loads(line)
                 except ValueError:
-                    continue  # a process was killed while it wrote
+                    continue  # a process was killed while writing
                 self._known[key] = answer
 
     @staticmethod

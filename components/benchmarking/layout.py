@@ -2,13 +2,13 @@
 
 The input is a set of token sequences to score or continue. Sorting them finds two kinds of sharing:
 
-- a row holds sequences that differ only near their end, such as the choices of one question: the trunk that they share,
-  and then one branch after the other. Each token sees the trunk and its own branch (`Row.visible`).
+- a row combines sequences that differ only near their end, such as the choices of one question: the trunk that they
+  share, followed by one branch after another. Each token sees the trunk and its own branch (`visible_of`).
 - rows that begin with the same long prefix, such as the examples of a few-shot prompt, share a stem: it goes through
   the model alone, once, and the rows continue from its keys and values.
 
-All of this is a pure function of the sequences, so equal requests are batched equally: a resumed run computes what an
-uninterrupted one would have. No torch.
+The layout is a pure function of the sequences, so equal requests are batched equally, and a resumed run computes the same
+as an uninterrupted one. This module does not import torch.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ import numpy as np
 
 Tokens = tuple[int, ...]
 SHORTEST_STEM = 32  # minimum tokens; fewer are not worth a separate forward pass
-ENOUGH = 512  # tokens that keep a processor busy; a batch that has them takes no row that would be padding for a fifth
+ENOUGH = 512  # tokens that keep a processor busy; a larger batch takes no row that is a fifth padding
 AREA = 1 << 24  # queries times keys in one batch: 64 MiB of attention mask in float32
 
 
@@ -28,9 +28,9 @@ class Row:
     """Sequences that share a trunk.
 
     Attributes:
-        trunk: what all begin with, at least one token.
+        trunk: the common beginning, at least one token.
         branches: the continuations, all different; one of them may be empty.
-        fixed: leading tokens whose states are not needed: a stem may contain them.
+        fixed: number of leading tokens whose states are not needed, so that a stem may contain them.
         draw: number of the sample, if a continuation is sampled several times.
     """
 
@@ -77,7 +77,7 @@ def common(a: Sequence[int], b: Sequence[int], limit: int | None = None) -> int:
     most = min(len(a), len(b)) if limit is None else min(len(a), len(b), limit)
     if a[:most] == b[:most]:
         return most
-    low, high = 0, most  # alike in the first `low`, not in the first `high`
+    low, high = 0, most  # equal in the first `low`, but not in the first `high`
     while high - low > 1:
         middle = (low + high) // 2
         if a[low:middle] == b[low:middle]:
@@ -91,7 +91,7 @@ def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
     """Combine sequences into rows of at most `longest` tokens, if that saves tokens.
 
     Args:
-        sequences: each with the number of its leading tokens whose states are not needed.
+        sequences: sequence to the number of its leading tokens whose states are not needed.
     """
     ordered = sorted(sequences)
     beside = [0, *(common(a, b) for a, b in pairwise(ordered)), 0]
@@ -144,7 +144,7 @@ def _groups(rows: Sequence[Row]) -> list[tuple[int, list[Row]]]:
         if group:
             shared = common(group[0].trunk, row.trunk, min(stem, most[i]))
             saves = (len(group) - 1) * (stem - shared) < shared
-            better_later = beside[i] > 2 * shared  # it has far more in common with what follows
+            better_later = beside[i] > 2 * shared  # it shares far more with the next row
             if shared >= SHORTEST_STEM and saves and not better_later:
                 group.append(row)
                 stem = shared
@@ -157,7 +157,7 @@ def _groups(rows: Sequence[Row]) -> list[tuple[int, list[Row]]]:
 
 
 def _cut(stem: int, rows: Sequence[Row], batch_size: int) -> list[Batch]:
-    """Longest first: the first batch shows whether memory suffices."""
+    """Batches with the longest rows first, so that the first batch shows whether memory suffices."""
     batches: list[Batch] = []
     batch: list[Row] = []
     for row in sorted(rows, key=lambda r: (-r.size, r.trunk, r.branches, r.draw)):
@@ -174,7 +174,7 @@ def _cut(stem: int, rows: Sequence[Row], batch_size: int) -> list[Batch]:
 
 
 def tokens_of(batch: Batch, padding: int) -> np.ndarray:
-    """The batch's tokens behind its stem (B, T), int64, padded on the right."""
+    """The batch's tokens after its stem, (B, T), int64, padded on the right."""
     length = max(row.size for row in batch.rows) - batch.stem
     tokens = np.full((len(batch.rows), length), padding, dtype=np.int64)
     for i, row in enumerate(batch.rows):
@@ -184,15 +184,15 @@ def tokens_of(batch: Batch, padding: int) -> np.ndarray:
 
 
 def is_plain(batch: Batch) -> bool:
-    """Whether ordinary causal attention says the same as `visible_of`: no stem, and one branch per row."""
+    """Whether ordinary causal attention equals `visible_of`: there is no stem, and one branch per row."""
     return not batch.stem and all(len(row.branches) == 1 or not any(row.branches[:-1]) for row in batch.rows)
 
 
 def visible_of(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """Positions (B, T) of the batch's tokens, and the keys that each sees, (B, T, stem + T), bool.
 
-    A token sees the stem, the trunk before it and its own branch before it. Padding sees all before it: a softmax over
-    nothing would be NaN.
+    A token sees the stem, the trunk before it and its own branch before it. Padding sees everything before it, since a
+    softmax over nothing would be NaN.
     """
     length = max(row.size for row in batch.rows) - batch.stem
     positions = np.zeros((len(batch.rows), length), dtype=np.int64)

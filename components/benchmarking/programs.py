@@ -1,12 +1,12 @@
-"""HumanEval and MBPP: completions become programs, which the sandbox runs against the benchmark's tests.
+"""HumanEval and MBPP: turns completions into programs, which the sandbox runs against the benchmark's tests.
 
-`pass@1` takes a completion as lm-eval does: cut at its stop strings, put behind the prompt (HumanEval) or taken as it is (MBPP).
-`pass@1_extracted` takes the last fenced block that defines the function out of the text around it, with the prompt's imports
-and helpers, or else the cut completion without trailing lines that do not compile. The two are different protocols; published
-scores differ by 30 points for that alone.
+`pass@1` treats a completion as lm-eval does: it is cut at the stop strings, and appended to the prompt (HumanEval) or used
+alone (MBPP). `pass@1_extracted` takes the last fenced block that defines the function, with the prompt's imports and
+helpers, or else the cut completion without trailing lines that do not compile. The two are different protocols; published
+scores differ by 30 points for that reason alone.
 
-A stop string that begins with a line break, such as `\ndef`, may also stand within a fenced program. So the model writes to
-its end, and the completion is cut afterwards.
+A stop string that begins with a line break, such as `\ndef`, may also occur within a fenced program. So the model writes
+until it ends by itself, and the completion is cut afterwards.
 
 MBPP's `test_setup_code` runs before its tests, which lm-eval leaves out (test 367 cannot pass there).
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from components.sandbox import Job, Sandbox, Verdict
 
 METRICS = ("pass@1", "pass@1_extracted")
-DRAWN = (10, 100)  # k of pass@k, if as many programs were sampled
-TOP_P = 0.95  # sampled at a temperature, as for Codex (Chen et al. 2021, arXiv 2107.03374)
+DRAWN = (10, 100)  # the k of pass@k, if at least k programs were sampled
+TOP_P = 0.95  # for sampled programs, as for Codex (Chen et al. 2021, arXiv 2107.03374)
 _FENCED = re.compile(  # with its indentation and any tag; a fence in a docstring is indented by more than 3 and closes nothing
     r"^(?P<indent>[ \t]*)[^\n`~]*(?P<fence>`{3,}|~{3,})[^\n`]*\n(?P<block>.*?)"
     r"(?:^(?:(?P=indent))? {0,3}(?P=fence)[`~]*[ \t]*$|\Z)",
@@ -41,10 +41,10 @@ def jobs(row: Mapping[str, Any], completion: str, until: Sequence[str] = ()) -> 
     """The programs of a completion, one for each of METRICS, with the tests of its problem.
 
     Args:
-        until: stop strings at which the completion was not cut yet.
+        until: stop strings at which the completion has not been cut yet.
 
     Raises:
-        StepError: the row is neither HumanEval's nor MBPP's.
+        StepError: the row has neither HumanEval's fields nor MBPP's.
     """
     from components.benchmarking.scorer import before
     from components.sandbox import Job
@@ -74,9 +74,9 @@ def reference(row: Mapping[str, Any]) -> str:
 def extract(completion: str, prompt: str, name: str, until: Sequence[str] = ()) -> str:
     """The program in a completion that defines `name`, without trailing lines that do not compile.
 
-    It is the last fenced block that defines the name, behind what the prompt has before its own `def` and what other blocks
-    define before it. Without one it is the completion up to its first stop string; or, if that has no code, a fenced
-    block that continues the prompt, or a definition outside a fence.
+    It is the last fenced block that defines the name, after the prompt's lines before its own `def` and the definitions of
+    earlier blocks. Without such a block it is the completion up to its first stop string; if that has no code, a fenced block
+    that continues the prompt, or a definition outside a fence.
     """
     from components.benchmarking.scorer import before
 
@@ -120,13 +120,13 @@ def _dedented(block: str, indent: str) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Parts of a program as one; without the first ones if they do not compile together, as with `from __future__`."""
+    """The parts joined into one program, without the first ones if they do not compile together (`from __future__`)."""
     wholes = ["\n".join(part for part in parts[start:] if part.strip()) for start in range(len(parts))]
     return next((whole for whole in wholes if _compiles(whole)), wholes[-1])
 
 
 def _definitions(block: str) -> str:
-    """The imports, functions and classes of a block, without what it runs."""
+    """The imports, functions and classes of a block, without its other statements."""
     kinds = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     return "\n".join(
         ast.unparse(node) for node in ast.parse(_compiling(block, 0) or "").body if isinstance(node, kinds)
@@ -136,7 +136,7 @@ def _definitions(block: str) -> str:
 def _compiles(program: str) -> bool:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a model's strange escapes
+            warnings.simplefilter("ignore")  # about a model's invalid escapes
             compile(program, "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
@@ -151,8 +151,8 @@ def _compiling(program: str, least: int) -> str | None:
 
 
 def _tested(code: str, tests: str) -> tuple[str, ...]:
-    """Names that tests use and a solution defines, in the order of the tests: there the program's own are meant, even if
-    Python has one of that name."""
+    """Names that the tests use and a solution defines, in the order of the tests. The program's own objects are tested, even
+    if Python has a built-in of the same name."""
     defined = set()
     for node in ast.parse(code).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -179,10 +179,10 @@ def drawn(task: Task, samples: int, temperature: float) -> Task:
 
 
 class Judge:
-    """Scores completions instead of lm-eval, and keeps the verdict on each problem's first.
+    """Scores completions in place of lm-eval, and keeps the verdict on each problem's first completion.
 
-    Used as a task's `process_results`; `verdicts` has one entry per problem, in the order asked. With several programs per problem
-    its scores are the unbiased estimates of pass@k.
+    It is used as a task's `process_results`; `verdicts` has one entry per problem, in the order of the requests. With several
+    programs per problem, its scores are unbiased estimates of pass@k.
     """
 
     def __init__(self, sandbox: "Sandbox") -> None:
@@ -202,7 +202,7 @@ class Judge:
         return scores | {f"pass@{k}": float(pass_at_k(n, plain, k)) for k in DRAWN if k <= n}
 
     def _judged(self, doc: Mapping[str, Any], completion: str, until: Sequence[str]) -> tuple["Verdict", "Verdict"]:
-        """Verdicts on the completion as it is, and on the extracted program."""
+        """Verdicts on the unchanged completion and on the extracted program."""
         asked = jobs(doc, completion, until)
         plain = self.sandbox.run_job(asked[0])
         again = plain.passed or asked[1].program == asked[0].program
@@ -210,9 +210,9 @@ class Judge:
 
 
 def worked_examples(definition: str, functions: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The worked examples that a definition of lm-eval names by a function, read from its source.
+    """The worked examples that a function of an lm-eval definition returns, read from its source.
 
-    Importing that module runs a program and asks the network for a metric, so the list is read as a literal.
+    Importing the module would run a program and download a metric, so the list is read as a literal.
 
     Raises:
         StepError: the function does not return one literal.

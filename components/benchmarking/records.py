@@ -1,4 +1,4 @@
-"""Prompts and answers, example by example: the rows of examples.parquet."""
+"""The rows of examples.parquet: the prompt and the answer of each example."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -11,7 +11,7 @@ from components.benchmarking.figures import Samples, columns
 from components.benchmarking.suites import Task
 from components.errors import StepError
 
-COLUMNS = (  # beside these, one column per metric
+COLUMNS = (  # besides one column per metric
     "task",
     "id",
     "prompt_sha256",
@@ -36,8 +36,8 @@ def multiple_choice(task: Task, built: Any, samples: Samples, unconditional: Any
 
     Args:
         built: lm-eval's task.
-        samples: as lm-eval logs them.
-        unconditional: log-probabilities of (context, continuation) pairs; asked for `acc_pmi` only.
+        samples: the samples that lm-eval logs.
+        unconditional: computes log-probabilities of (context, continuation) pairs; called for `acc_pmi` only.
 
     Raises:
         StepError: a row's correct answer is not one of its choices, or its choices have no text, unless the definition
@@ -49,7 +49,7 @@ def multiple_choice(task: Task, built: Any, samples: Samples, unconditional: Any
     for sample in first_samples(samples):
         doc = sample["doc"]
         choices = list(map(str, built.doc_to_choice(doc)))
-        # Behind those of the choices may come those without the question.
+        # The values of the choices may be followed by those without the question.
         logprobs, greedy = zip(*((float(p), bool(g)) for p, g in sample["filtered_resps"][: len(choices)]), strict=True)
         golds = _golds(built.doc_to_text(doc) if built.multiple_input else sample["target"], choices)
         if not golds and not own:
@@ -65,7 +65,7 @@ def multiple_choice(task: Task, built: Any, samples: Samples, unconditional: Any
             "answer": None,
         }
         if golds:
-            gold = max(golds, key=logprobs.__getitem__)  # of several right answers the one that is likeliest
+            gold = max(golds, key=logprobs.__getitem__)  # the most likely correct answer
             rated = sample["arguments"][gold][1].removeprefix(" ")
             if not rated:
                 raise StepError(
@@ -79,7 +79,7 @@ def multiple_choice(task: Task, built: Any, samples: Samples, unconditional: Any
 
 
 def _golds(target: Any, choices: Sequence[str]) -> list[int]:
-    """Which choices are right, by their index or their text; empty if that is not clear."""
+    """Indices of the correct choices, found by index or by text; empty if that is ambiguous."""
     found = []
     for gold in target if isinstance(target, list) else [target]:
         gold = choices.index(gold) if isinstance(gold, str) and gold in choices else gold
@@ -108,12 +108,12 @@ def rated(task: Task, built: Any, samples: Samples) -> list[dict[str, Any]]:
 
 
 def _renamed(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Metrics by names that no other column has."""
+    """The metrics, renamed where another column has the same name."""
     return {f"{name}_score" if name in COLUMNS else name: value for name, value in metrics.items()}
 
 
 def _add_pmi(records: Sequence[dict[str, Any]], unconditional: Any) -> None:
-    """Right by the choice whose probability the question raises most, against `Answer:` alone (OLMES)."""
+    """Add `acc_pmi`, which picks the choice whose probability the question raises most over `Answer:` alone (OLMES)."""
     pairs = [("Answer:", f" {choice}") for record in records for choice in record["choices"]]
     found = iter(unconditional(pairs))
     for record in records:
@@ -125,7 +125,7 @@ def generated(task: Task, built: Any, samples: Samples, verdicts: Sequence[Any])
     """Rows of a task whose answers were generated.
 
     Args:
-        verdicts: of the sandbox, one a problem in order; empty where none was asked.
+        verdicts: the sandbox's verdicts, one per problem, in order; empty if the sandbox was not used.
     """
     metrics = columns(built, samples)
     records = []
@@ -147,7 +147,7 @@ def generated(task: Task, built: Any, samples: Samples, verdicts: Sequence[Any])
 
 
 def _share_right(sample: Mapping[str, Any], question: str) -> float:
-    """The share of an example's completions whose answer is right, or one of the right ones."""
+    """The share of an example's completions with a correct answer, 0 to 1."""
     target = sample["target"]
     golds = [str(gold) for gold in (target if isinstance(target, list) else [target])]
     completions = sample["resps"][0]
@@ -165,7 +165,7 @@ def _record(task: Task, sample: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _id(task: Task, sample: Mapping[str, Any]) -> str:
-    """The row's own id where it has one, else its place."""
+    """The row's own id if it has one, otherwise its position."""
     doc = sample["doc"]
     for name in ("id", "task_id", "ind"):
         if isinstance(doc.get(name), str | int):
@@ -187,13 +187,13 @@ def metrics_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def with_all_metrics(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records of one task, each with all of its metrics: None where an example has none."""
+    """The records of one task, each with all of the task's metrics; None if an example lacks one."""
     metrics = dict.fromkeys(metrics_of(records))
     return [record | {name: record.get(name) for name in metrics} for record in records]
 
 
 def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as Parquet: equal rows give equal bytes. A column that no row fills is left out."""
+    """Write rows as Parquet; equal rows give equal bytes. Columns without any value are left out."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -211,7 +211,7 @@ def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def unique_ids(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records of one task, with places for ids where two have the same."""
+    """The records of one task, with positions as ids if two of them have the same id."""
     if len({record["id"] for record in records}) == len(records):
         return list(records)
     return [record | {"id": str(number)} for number, record in enumerate(records)]

@@ -1,16 +1,16 @@
-"""Log-probabilities and continuations from a checkpoint, as an lm-eval model.
+"""An lm-eval model that computes log-probabilities and continuations from a checkpoint.
 
 What is notable:
-- what prompts share is computed once: the few-shot examples of a task, the question of several choices, and inputs that
-  are equal, as those of choices that differ in their last token only (layout.py).
-- the vocabulary's logits and their log-softmax, in float32, are computed at the continuation's positions only, and once
-  per position.
-- rows are sorted by length and padded on the right, where nothing sees the padding. The batch size changes log-probabilities
-  by rounding alone (1e-5), and no prompt's room for its continuation; a greedy choice between two tokens whose logits are equal
-  to within that rounding may still fall otherwise.
-- a prompt that is longer than the model's context loses tokens on its left; how many did is counted.
-- generation goes on from the same shared stems with a cache of keys and values; rows that have ended leave the batch.
-- answers go to a journal by content, so that an interrupted run goes on.
+- the shared parts of prompts are computed once: the few-shot examples of a task, the question of several choices, and
+  equal inputs, such as those of choices that differ only in their last token (layout.py).
+- the vocabulary's logits and their log-softmax, in float32, are computed only at the continuation's positions, once per
+  position.
+- rows are sorted by length and padded on the right, where no token sees the padding. The batch size changes
+  log-probabilities only by rounding (1e-5), and does not change the room for a continuation. A greedy choice between two
+  tokens whose logits are equal to within that rounding may still differ.
+- a prompt that is longer than the model's context is cut on the left; such prompts are counted.
+- generation continues from the same shared stems with a cache of keys and values; finished rows leave the batch.
+- a journal stores answers by content, so that an interrupted run resumes.
 """
 
 import hashlib
@@ -36,23 +36,23 @@ from components.running.progress import Progress
 
 Request = tuple[tuple[str, str], list[int], list[int]]  # (context, continuation), their tokens
 Module = Callable[..., Tensor]
-LOGITS = 1 << 24  # logits held at once
-MAX_NEW_TOKENS = 256  # where a task does not say, as in lm-eval
+LOGITS = 1 << 24  # maximum logits in memory at once
+MAX_NEW_TOKENS = 256  # for tasks without a limit, as in lm-eval
 
 
 class ChoiceScorer(TemplateLM):
     """Scores continuations with a causal model, and generates them.
 
     Args:
-        hidden: tokens (batch, length), int64, and optionally `cache=`, to last hidden states (batch, length, width).
-        head: hidden states (positions, width) to logits (positions, vocabulary); asked at scored positions only.
-        tokenizer: turns text into tokens, with those that it adds by itself, as lm-eval's HFLM does.
-        eos_token_id: end of text, for padding; None where the tokenizer has none.
-        end_tokens: all tokens at which a continuation ends; None for `eos_token_id` alone.
+        hidden: maps tokens (batch, length), int64, and optionally `cache=`, to last hidden states (batch, length, width).
+        head: maps hidden states (positions, width) to logits (positions, vocabulary); called only at scored positions.
+        tokenizer: turns text into tokens, including those that it adds itself, as lm-eval's HFLM does.
+        eos_token_id: end of text, for padding; None if the tokenizer has none.
+        end_tokens: all tokens that end a continuation; None for `eos_token_id` alone.
         prefix_token_id: begins a text, and is the context of an empty prompt; None for `eos_token_id`.
-        max_length: tokens that the model can take at once.
-        batch_size: rows in one forward pass.
-        journal: remembers answers; None for a memory of this object only.
+        max_length: context length in tokens.
+        batch_size: maximum rows in one forward pass.
+        journal: stores answers; None stores them in this object only.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ChoiceScorer(TemplateLM):
 
     @property
     def truncated(self) -> int:
-        """Different prompts that were cut on the left so far."""
+        """The number of distinct prompts that were cut on the left so far."""
         return len(self._cut)
 
     @property
@@ -118,7 +118,7 @@ class ChoiceScorer(TemplateLM):
         """Tokens of each text.
 
         Args:
-            special: with the tokens that the tokenizer adds; None: if the text does not begin with the prefix.
+            special: whether to add the tokenizer's own tokens; None adds them if a text does not begin with the prefix.
         """
         found: dict[str, list[int]] = {}
         for adds in (True, False):
@@ -132,11 +132,11 @@ class ChoiceScorer(TemplateLM):
         return not self._begun or not text.startswith(self._begun)
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """As TemplateLM's, with each distinct text encoded once and all of them in one call of the tokenizer."""
+        """TemplateLM's method, but each distinct text is encoded once, all of them in one call of the tokenizer."""
         return self.score_pairs([request.args for request in requests])
 
     def score_pairs(self, texts: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """Of (context, continuation): the continuation's log-probability, and whether greedy decoding gives it."""
+        """For each (context, continuation): the continuation's log-probability in nats, and whether greedy decoding gives it."""
         pairs = [self._split(*pair) for pair in texts]
         encoded = self._encode_all([text for c, x in pairs if c for text in (c, c + x)])
         alone = self._encode_all([x for c, x in pairs if not c], special=False)
@@ -152,7 +152,7 @@ class ChoiceScorer(TemplateLM):
 
     @contextmanager
     def counting_no_truncation(self) -> Iterator[None]:
-        """Prompts that lose their beginning within the block are not counted among those of `truncated`."""
+        """Within the block, prompts that are cut do not count towards `truncated`."""
         before = set(self._cut)
         try:
             yield
@@ -161,12 +161,12 @@ class ChoiceScorer(TemplateLM):
 
     @staticmethod
     def _split(context: str, continuation: str) -> tuple[str, str]:
-        """Blanks at the end of the context go to the continuation, since a token begins with its blank."""
+        """Move blanks at the end of the context to the continuation, since a token begins with its blank."""
         stripped = context.rstrip()
         return stripped, context[len(stripped) :] + continuation
 
     def _loglikelihood_tokens(self, requests: Sequence[Request], **kwargs: Any) -> list[tuple[float, bool]]:
-        """(log-probability of the continuation, whether it is what greedy decoding gives), in the order asked."""
+        """(log-probability of the continuation, whether greedy decoding gives it) per request, in order."""
         asked: dict[Tokens, dict[int, list[int]]] = {}  # input: length of the continuation: requests
         sequences: dict[Tokens, int] = {}
         for index, request in enumerate(requests):
@@ -194,7 +194,7 @@ class ChoiceScorer(TemplateLM):
         return results
 
     def _input(self, request: Request) -> tuple[Tokens, int]:
-        """What goes through the model for a request, cut on the left if need be, and its scored positions."""
+        """The model's input for a request, cut on the left if necessary, and its number of scored positions."""
         texts, context, continuation = request
         if not continuation:
             raise StepError(
@@ -242,7 +242,7 @@ class ChoiceScorer(TemplateLM):
         return results
 
     def _states(self, batch: Batch) -> Tensor:
-        """Hidden states (B, T, D) of a batch behind its stem."""
+        """Hidden states (B, T, D) of a batch after its stem."""
         tokens = torch.from_numpy(tokens_of(batch, self._padding)).to(self.on)
         if is_plain(batch):
             return self.hidden(tokens)
@@ -263,7 +263,7 @@ class ChoiceScorer(TemplateLM):
     def _token_scores(
         self, states_PD: Tensor, points: Sequence[int], targets: Sequence[int]
     ) -> tuple[list[float], list[bool]]:
-        """Log-probability of each target at its point, an index into the states, and whether it is the likeliest."""
+        """Log-probability of each target at its point, an index into the states, and whether it is the most likely one."""
         point_N, target_N = torch.tensor(points, device=self.on), torch.tensor(targets, device=self.on)
         logprobs = torch.empty(len(points), dtype=torch.float32, device=self.on)
         greedy = torch.empty(len(points), dtype=torch.bool, device=self.on)
@@ -278,8 +278,8 @@ class ChoiceScorer(TemplateLM):
         return logprobs.double().tolist(), greedy.tolist()
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
-        """Log-probability of whole texts, each read after end of text, in windows that do not overlap where a text is
-        longer than the context, as lm-eval's models do."""
+        """Log-probability of whole texts, each after the end-of-text token. A text longer than the context is scored in
+        windows that do not overlap, as in lm-eval's models."""
         encoded = self._encode_all([request.args[0] for request in requests])
         windows, owners = [], []
         for i, request in enumerate(requests):
@@ -298,7 +298,7 @@ class ChoiceScorer(TemplateLM):
     def perplexities(self, texts: Sequence[str]) -> list[float | None]:
         """exp of the mean negative log-probability of each text's tokens after its first; None for a text of one token.
 
-        Of a text longer than the context its beginning counts.
+        Only the beginning of a text longer than the context counts.
         """
         encoded = self._encode_all(texts)
         tokens = [encoded[text][: self.max_length + 1] for text in texts]
@@ -360,7 +360,7 @@ class ChoiceScorer(TemplateLM):
         states = states[torch.arange(len(batch.rows), device=self.on), sizes - batch.stem - 1]
         held = torch.arange(cache.length, device=self.on) < sizes[:, None]  # (B, S) where keys are not padding
         new: list[list[int]] = [[] for _ in batch.rows]
-        rows, position = list(range(len(batch.rows))), sizes  # those still going on
+        rows, position = list(range(len(batch.rows))), sizes  # rows that have not ended
         most = min(choices["max_gen_toks"], self.max_length - max(row.size for row in batch.rows))
         for step in range(max(1, most)):
             logits = self.head(states).float()
@@ -388,7 +388,7 @@ class ChoiceScorer(TemplateLM):
         return [before(self.tokenizer.decode(tokens), until) for tokens in new]
 
     def _stopped(self, tokens: Sequence[int], until: Sequence[str]) -> bool:
-        """Whether a stop string has just been completed; only the end is looked at, since the rest was before."""
+        """Whether a stop string has just been completed; only the end is checked, since the rest was before."""
         if not until:
             return False
         end = self.tokenizer.decode(list(tokens[-(max(map(len, until)) + 4) :]))
@@ -396,7 +396,7 @@ class ChoiceScorer(TemplateLM):
 
 
 def _choices(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request says of its generation, with lm-eval's defaults."""
+    """A request's generation settings, completed with lm-eval's defaults."""
     until = given.get("until") or []
     sampling = bool(given.get("do_sample", False))
     return {
@@ -408,7 +408,7 @@ def _choices(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _draws(batch: Batch) -> list[torch.Generator]:
-    """A generator for each row, by its prompt and the number of the draw: the same whatever it is batched with."""
+    """One generator per row, seeded by its prompt and the number of the draw, so that it does not depend on the batch."""
     digests = [hashlib.sha256(repr((row.trunk, row.draw)).encode()).digest() for row in batch.rows]
     return [torch.Generator().manual_seed(int.from_bytes(digest[:6], "big")) for digest in digests]
 

@@ -12,8 +12,8 @@ class SharedCache(KVCache):
     """A cache that continues a stem of one row, with given positions and masks for the next tokens.
 
     Args:
-        stem: cache of a single row; None for no stem. It is not changed.
-        keep: whether the keys and values of further tokens are kept, as generation needs it.
+        stem: cache of a single row, which is not changed; None if there is no stem.
+        keep: whether to keep the keys and values of further tokens, which generation needs.
     """
 
     def __init__(self, stem: KVCache | None, keep: bool) -> None:
@@ -27,7 +27,7 @@ class SharedCache(KVCache):
         self._visible: Tensor | None = None
 
     def expect(self, positions_BT: Tensor, visible_BTS: Tensor | None) -> None:
-        """Set the positions of the next tokens, and which of all keys each sees (None: all)."""
+        """Set the positions of the next tokens, and the keys that each of them sees (None = all)."""
         self._positions, self._visible = positions_BT, visible_BTS
 
     def positions(self, count: int) -> Tensor:
@@ -50,5 +50,5 @@ class SharedCache(KVCache):
         return torch.cat((held_keys, keys), 2), torch.cat((held_values, values), 2)
 
     def keep_rows(self, rows: Tensor) -> None:
-        """Forget all rows but these."""
+        """Drop all rows except these."""
         self.layers = [(k[:, :, : self.length][rows], v[:, :, : self.length][rows]) for k, v in self.layers]

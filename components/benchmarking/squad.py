@@ -19,12 +19,12 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Lower case without punctuation, articles and further blanks."""
+    """The text in lower case, without punctuation, articles and repeated blanks."""
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def score(answers: Sequence[str], said: str) -> dict[str, float]:
-    """Exact match and F1 against the best of the answers; none means that the question has no answer."""
+    """Exact match and F1 against the best of the answers; an empty list means that the question has no answer."""
     given = "" if normalise(said) == NO_ANSWER else normalise(said)
     golds = [gold for gold in map(normalise, answers) if gold] or [""]
     return {
@@ -35,7 +35,7 @@ def score(answers: Sequence[str], said: str) -> dict[str, float]:
 
 def _f1(gold: Sequence[str], given: Sequence[str]) -> float:
     if not gold or not given:
-        return float(gold == given)  # no answer: right or wrong as a whole
+        return float(gold == given)  # without an answer F1 is 0 or 1
     common = sum((Counter(gold) & Counter(given)).values())
     if not common:
         return 0.0
@@ -51,7 +51,7 @@ def split_examples(rows: Sequence[dict[str, Any]], shots: int) -> tuple[list[dic
     """(worked examples, the rest): questions with and without an answer in turn.
 
     Raises:
-        StepError: there are too few of one kind.
+        StepError: there are too few questions of one kind.
     """
     kinds: list[list[int]] = [[], []]
     for index, row in enumerate(rows):

@@ -1,8 +1,8 @@
-"""Suites by name: which tasks, with which data, prompts, worked examples and metric.
+"""Loads suites by name: their tasks, data, prompts, worked examples and metrics.
 
-A suite is a YAML file in `components/benchmarks/definitions`, or a person's own. A task of it names a definition of
-lm-eval, whose prompt, stop strings, filters and metrics are taken as they are, or states its own; and the files and the
-hub's data set that it asks. `exam` is written by components.synthesis instead. `Entry` describes a task's entry.
+A suite is a YAML file in `components/benchmarks/definitions`, or the user's own. Each task names its data files and its
+data set on the hub. It also names a definition of lm-eval, whose prompt, stop strings, filters and metrics are used
+unchanged, or it states its own. components.synthesis writes `exam` instead. `Entry` describes the entry of a task.
 """
 
 import difflib
@@ -33,16 +33,16 @@ class _Strict(BaseModel):
 
 
 class Hub(_Strict):
-    path: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")  # a name; the library takes a path as well
+    path: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")  # only a name, since the library also accepts paths
     name: str | None = None
 
 
 class ShotsFrom(_Strict):
-    """Worked examples from a file of their own, in its order."""
+    """Worked examples from a separate file, in its order."""
 
     file: str
     where: dict[str, str] = {}
-    field: str = ""  # field of the row with the example
+    field: str = ""  # field of the row that contains the example
 
 
 class Sample(_Strict):
@@ -55,18 +55,18 @@ class Entry(_Strict):
     """One benchmark of a suite. `{part}` in a text stands for the part's name, `{part words}` for it with blanks.
 
     Attributes:
-        category: what it is averaged with.
-        kind: lm_eval: as its definition says; code: programs that the sandbox runs; squad: SQuAD 2.0's own metric; olmes: the
-            two forms of OLMES; safety: SafeNLP's score.
-        definition: file of lm-eval's tasks.
-        files: by split, in the data folder; the first is what is asked.
+        category: group that it is averaged with.
+        kind: lm_eval (scored as its definition says), code (programs that the sandbox runs), squad (SQuAD 2.0's own metric),
+            olmes (the two forms of OLMES) or safety (SafeNLP's score).
+        definition: a file in lm-eval's folder of tasks.
+        files: files in the data folder, by split; the first split is the one that is scored.
         hub: data set on the hub; the definition's own if it names one.
-        where: rows of the files that are meant, by field.
-        shots: worked examples; `shots_from` says where they are if not in the definition or a split.
-        headline: the metric that averages take.
-        average: what a benchmark of several parts is: the mean over tasks, or over all examples.
-        config: changes of the definition; `local` are those that the files need and the hub's data set does not.
-        question, choices, gold: olmes: a template, and two expressions over a row. `cloze` changes that form.
+        where: the rows of the files to use, as values by field.
+        shots: number of worked examples; `shots_from` is their file if they are not in the definition or a split.
+        headline: the metric that averages use.
+        average: how a benchmark of several parts is averaged: over tasks, or over all examples.
+        config: changes to the definition; `local` has those that the files need and the hub's data set does not.
+        question, choices, gold: for olmes, a template and two expressions over a row; `cloze` changes that form.
     """
 
     category: str
@@ -96,15 +96,15 @@ class Entry(_Strict):
 
 @dataclass(frozen=True)
 class Task:
-    """One task, ready to be asked.
+    """One task, ready to be scored.
 
     Attributes:
-        name, benchmark, category: a benchmark may have several tasks, as MMLU has subjects.
+        name, benchmark, category: names; a benchmark may have several tasks, as MMLU has subjects.
         kind, shots, form, headline: see Entry.
         config: lm-eval's task configuration, without its data.
-        splits: rows by split; `asked` is the one that is asked.
-        chance, majority: baselines that are known beforehand.
-        sha256: of the rows.
+        splits: rows by split; `asked` is the split that is scored.
+        chance, majority: accuracies of baselines that are known beforehand.
+        sha256: hex SHA-256 of the rows.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Task:
 
 
 class MissingData(StepError):
-    """The data of a task is not on this machine: a person's choice, unlike a task that fails."""
+    """The data of a task is not on this machine, which is the user's choice and not a failure."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,13 @@ class Suite:
     """The tasks of a suite, and why others cannot run.
 
     Attributes:
-        average: by benchmark, what it is if it has several tasks: the mean over `tasks` or over `examples`, or the `best` of
-            its forms, each the mean over its tasks.
-        failed: by benchmark or task, the reason.
-        absent: those of `failed` whose data is not there.
+        average: how each benchmark of several tasks is averaged: over `tasks` or `examples`, or the `best` of its forms,
+            each the mean over its tasks.
+        failed: the reasons, by benchmark or task.
+        absent: the names in `failed` whose data is missing.
         prompt: the exam's template.
-        transfer: of the exam: wordings and compositions that training never contains. Its scores stand beside the
-            exam's and enter none of them.
+        transfer: the exam's wordings and compositions that training never contains. Their scores are reported
+            separately and do not enter the exam's.
     """
 
     name: str
@@ -162,10 +162,10 @@ def plan(name: str, place: Place) -> Suite:
     """The tasks of a suite with all their data.
 
     Args:
-        name: of a suite, or the path of a YAML file such as those in `components/benchmarks/definitions`.
+        name: name of a suite, or path of a YAML file such as those in `components/benchmarks/definitions`.
 
     Raises:
-        StepError: unknown suite, a file that is not a suite, or no task that can run.
+        StepError: the suite is unknown, the file is not a suite, or no task can run.
     """
     if name == EXAM:
         transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
@@ -196,7 +196,7 @@ def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why one task cannot be scored, whatever a foreign definition raised, so that the others go on.
+    """The reason why one task cannot be scored, for any error of a foreign definition, so that the others continue.
 
     Raises:
         BaseException: the error itself, if the user or the system ends the run.
@@ -207,12 +207,12 @@ def reason_of(error: BaseException) -> str:
         raise error
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    said = shortened(str(error).replace(f"{Path.cwd()}/", ""))  # outputs name no machine's paths
+    said = shortened(str(error).replace(f"{Path.cwd()}/", ""))  # outputs do not contain local paths
     return f"{type(error).__name__}: {said}{place}"
 
 
 def told(failed: Mapping[str, str]) -> str:
-    """The first few reasons in a sentence, since they are mostly equal."""
+    """The first few reasons in one sentence; the others are mostly the same."""
     first = [f"{name}: {reason}" for name, reason in list(failed.items())[:3]]
     return "; ".join([*first, *([f"and {len(failed) - 3} more"] if len(failed) > 3 else [])])
 
@@ -291,7 +291,7 @@ def _means(*metrics: str) -> list[dict[str, Any]]:
 
 
 def _tasks(benchmark: str, entry: Entry, part: str, place: Place) -> list[Task]:
-    """The task of one part, or its two forms."""
+    """The task of one part, or the tasks of its two forms."""
     entry = _of_part(entry, part) if part else entry
     name = f"{benchmark}_{part}" if part else benchmark
     for changes in (entry.config, entry.local, entry.cloze):

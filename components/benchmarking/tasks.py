@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """Silence lm-eval and have it render prompts within bounds; once per process is enough."""
+    """Silence lm-eval and make it render prompts within limits; once per process is enough."""
     import lm_eval.utils
     from datasets import disable_progress_bars
 
     disable_progress_bars()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of every dataset that is not on the hub
-    lm_eval.utils.apply_template = render_prompt  # of its own, none is in a sandbox, and each is compiled for every row
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns about every local data set
+    lm_eval.utils.apply_template = render_prompt  # its own is not sandboxed and compiles for every row
 
 
 def build_tasks(tasks: Sequence[Task], judge: "Judge | None" = None) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _build(task: Task, judge: "Judge | None") -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     config, splits = configured(task, judge)
-    if task.kind not in ("code", "squad"):  # which have metrics of ours
+    if task.kind not in ("code", "squad"):  # these have our own metrics
         check_metrics(config, f"task {task.name!r}")
     with explained(task):
         held = {
@@ -60,21 +60,21 @@ def _build(task: Task, judge: "Judge | None") -> Any:
         }
         config |= {"task": task.name, "test_split": task.asked, "custom_dataset": lambda **_: held}
         built = ConfigurableTask(config=config)
-    if task.kind not in ("code", "squad"):  # whose patterns are ours
+    if task.kind not in ("code", "squad"):  # these have our own patterns
         built.apply_filters = bounded(built.apply_filters, f"task {task.name!r}: its filters")
         built.process_results = bounded(built.process_results, f"task {task.name!r}: its metrics")
     return built
 
 
 def with_all_fields(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of equal fields, None where one is missing, as in a file that lm-eval loads: `datasets` takes the first row's
-    fields for those of all."""
+    """The rows with the same fields each, None where one is missing, as in a file that lm-eval loads: `datasets` takes the
+    fields of all rows from the first one."""
     fields = dict.fromkeys(field for row in rows for field in row)
     return [{field: row.get(field) for field in fields} for row in rows]
 
 
 def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A task's configuration and rows as lm-eval takes them, with the functions that its kind brings."""
+    """A task's configuration and rows in lm-eval's form, with the functions that its kind needs."""
     config, splits = dict(task.config), dict(task.splits)
     config.setdefault("num_fewshot", task.shots)
     _check_examples(task, config, splits)
@@ -85,12 +85,12 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
         generation = dict(config.get("generation_kwargs") or {})
         given = generation.get("until") or []
         given = [given] if isinstance(given, str) else given
-        later = [stop for stop in given if stop.startswith("\n")]  # which a program may contain
+        later = [stop for stop in given if stop.startswith("\n")]  # a program may contain these
         config["generation_kwargs"] = generation | {"until": [stop for stop in given if stop not in later]}
         # A function, since lm-eval copies its configuration deeply, and a sandbox cannot be copied.
         judged = (lambda doc, results: judge(doc, results, later)) if judge else None
         samples = config.get("repeats", 1)
-        # lm-eval's own filter keeps the first completion alone.
+        # lm-eval's own filter keeps only the first completion.
         every = [{"name": "none", "filter": [{"function": "take_first_k", "k": samples}]}]
         config |= {"metric_list": _means(metrics(samples)), "process_results": judged, "unsafe_code": False}
         config["filter_list"] = every if samples > 1 else None
@@ -104,10 +104,10 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
 
 
 def _check_examples(task: Task, config: dict[str, Any], splits: Mapping[str, Any]) -> None:
-    """Take out the split of worked examples that nobody asks for: lm-eval opens it all the same.
+    """Remove the split of worked examples if the task uses none, since lm-eval would open it anyway.
 
     Raises:
-        StepError: worked examples are asked for, and their split is not there.
+        StepError: the task needs worked examples, and their split is missing.
     """
     given = dict(config.get("fewshot_config") or {})
     for place, key in ((config, "fewshot_split"), (given, "split")):
@@ -132,7 +132,7 @@ def explained(task: Task, only_rows: bool = False) -> Any:
     """Turn exceptions of lm-eval and templates about a row or a configuration into one sentence that names the task.
 
     Args:
-        only_rows: leave alone what a row is not likely to be the cause of.
+        only_rows: convert only exceptions that a row is likely to cause.
     """
     from jinja2 import TemplateError, UndefinedError
     from pyarrow import ArrowException
@@ -149,14 +149,14 @@ def explained(task: Task, only_rows: bool = False) -> Any:
             raise
         kind = (
             "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
-        )  # a template's error names its own
+        )  # a template's error names its own cause
         raise StepError(
             f"task {task.name!r} cannot be run: {kind}{' '.join(str(error).split())}; correct the suite (--suite)"
         ) from error
 
 
 def definition_sha256(task: Task) -> str:
-    """Hash of everything besides its rows that the task's prompts and verdicts depend on."""
+    """Hex SHA-256 of everything that the task's prompts and verdicts depend on, except its rows."""
     from importlib.metadata import version
 
     def plain(value: Any) -> str:
@@ -171,10 +171,10 @@ def definition_sha256(task: Task) -> str:
 
 
 def run_tasks(model: Any, tasks: Mapping[str, Any], limit: int) -> dict[str, Any]:
-    """lm-eval's evaluation of a model on tasks: its `results` and its logged `samples`.
+    """Run lm-eval's evaluation of a model on tasks; returns its `results` and its logged `samples`.
 
-    Aggregations other than the mean are left to `figures.aggregated`: one that fails would cost the task its answers, and
-    lm-eval's bootstrap of it starts a process per core.
+    `figures.aggregated` computes all aggregations except the mean: if one failed here, the task's answers would be lost, and
+    lm-eval's bootstrap starts one process per core.
     """
     from lm_eval.api.metrics import mean
     from lm_eval.evaluator import evaluate

@@ -1,4 +1,4 @@
-"""Limits the time of a suite's own regular expressions: a foreign pattern may take forever on one answer."""
+"""Limits the time of a suite's own regular expressions, since a foreign pattern may never end on some answer."""
 
 import functools
 import signal
@@ -8,18 +8,18 @@ from typing import Any
 
 from components.errors import StepError
 
-SECONDS = 60.0  # of CPU for all filters of a task, or for the metrics of one answer; what ships takes milliseconds
+SECONDS = 60.0  # of CPU, for all filters of a task or the metrics of one answer; lm-eval's own take milliseconds
 
 
 def bounded(function: Callable[..., Any], what: str, seconds: float = SECONDS) -> Callable[..., Any]:
-    """The function with a limit of CPU seconds of this process; Python's `re` handles signals while it matches. Only
-    the main thread can be interrupted; elsewhere the function is unchanged.
+    """The function with a limit on the CPU seconds of this process; Python's `re` handles signals while it matches. Only
+    the main thread can be interrupted; in other threads the function is unchanged.
 
     Args:
-        what: names the cause in the error, such as "task 'x': its filters".
+        what: the cause for the error message, such as "task 'x': its filters".
 
     Raises:
-        StepError: by what is returned, when the time is over.
+        StepError: the returned function raises it when the time is over.
     """
 
     def give_up(*_: object) -> None:

@@ -1,1 +1,1 @@
-"""Curation: what teaches stays, the rest goes to the ledger."""
+"""Curation: keeps documents that teach and records the others in the ledger."""

@@ -1,4 +1,4 @@
-"""`python -m components.curation`: keep what teaches, drop the rest into the ledger."""
+"""`python -m components.curation`: keep documents that teach, record the others in the ledger."""
 
 from typing import Any
 

@@ -2,12 +2,12 @@
 
 Its result is a folder:
 
-- `documents.parquet`: what passes all rules, as documents
-- `drops.parquet`: what doesn't, as rows of the ledger
+- `documents.parquet`: the documents that pass all rules
+- `drops.parquet`: the others, as rows of the ledger
 - `sketches.npy`: MinHash sketches of the documents, for deduplication
-- `lengths.npy`: their characters, for the strata of the sample that is labelled
-- `foreign.npy`: which of them are in another language than English
-- `figures.json`: what was counted, and the items of benchmarks that were found
+- `lengths.npy`: their lengths in characters, for the strata of the labelled sample
+- `foreign.npy`: which of them are not in English
+- `figures.json`: counts, and the benchmark items in the documents
 """
 
 import functools
@@ -51,9 +51,9 @@ OWN = (
     "raw_id",
     "redacted",
 )  # keys of the metadata that curation writes
-DETAIL = 400  # characters of a sentence in the ledger, at most
+DETAIL = 400  # maximum characters of a sentence in the ledger
 REMEDY = "run the step that wrote it again"
-CHARACTERS = 4_000_000  # of text judged at once, at least a document; bounds the memory of a worker
+CHARACTERS = 4_000_000  # of text judged at once (at least one document); bounds the memory of a worker
 
 Rows = list[dict[str, Any]]
 
@@ -63,30 +63,30 @@ class RowGroup:
     """A unit of work: row groups bound the memory of a worker whatever the size of a shard."""
 
     path: Path
-    stamp: tuple[int, ...]  # of the shard when it was hashed: one that was changed since is another one
+    stamp: tuple[int, ...]  # of the shard when it was hashed; shows whether it has changed since
     number: int
     params: CurationParams
-    benchmarks: Path | None  # where the index of what may not stand in a document is, if there is any
-    urls: Path | None = None  # where the block lists of addresses are, if there are any
+    benchmarks: Path | None  # the index of benchmark items, which no document may contain; None = no index
+    urls: Path | None = None  # the block lists of addresses; None = no lists
 
 
 def row_groups(
     paths: Sequence[Path], params: CurationParams, benchmarks: Path | None, urls: Path | None = None
 ) -> dict[str, RowGroup]:
-    """The row groups of shards, in order, each by a name that tells its content."""
+    """The row groups of shards, in order, each by a name that identifies its content."""
     found = {}
     for path in paths:
         stamp = _stamp(path)
         for number, sha256 in enumerate(_sha256_of_row_groups(path)):
             name = sha256[:32]
-            while name in found:  # a row group that is there twice is curated twice
+            while name in found:  # a repeated row group is curated each time
                 name += "+"
             found[name] = RowGroup(path.resolve(), stamp, number, params, benchmarks, urls)
     return found
 
 
 def _sha256_of_row_groups(path: Path) -> Iterator[str]:
-    """Of the bytes of each row group, which stand together in the file: added ingredient to a shard changes no other."""
+    """The hash of each row group's bytes, which are contiguous, so that adding a row group changes no other hash."""
     metadata = pq.read_metadata(path)
     with open(path, "rb") as file:
         for number in range(metadata.num_row_groups):
@@ -98,7 +98,7 @@ def _sha256_of_row_groups(path: Path) -> Iterator[str]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """What is another after a file was written or replaced."""
+    """Values that change when a file is written or replaced."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def clean(unit: RowGroup, folder: Path) -> None:
             kept, rules, rows_in = [], [], rows_in + len(rows)
             for row, (verdict, found) in zip(rows, judge(rows, unit.params, index, urls), strict=True):
                 checked += found is not None
-                if found:  # a pair for each row: equal documents are as many in the ledger
+                if found:  # a pair for each row: the ledger lists equal documents separately
                     hits.append([row["id"], [asdict(hit) for hit in found]])
                 rules.append(verdict.rule if isinstance(verdict, Drop) else "")
                 if isinstance(verdict, Drop):
@@ -142,7 +142,7 @@ def clean(unit: RowGroup, folder: Path) -> None:
 
 
 def read_rows(unit: RowGroup) -> pa.Table:
-    """The rows of a unit, as the contract of documents has them.
+    """The rows of a unit, checked against the contract of documents.
 
     Raises:
         StepError: the shard is damaged, breaks the contract, or has been changed since the run began.
@@ -194,8 +194,8 @@ def _portions(table: pa.Table) -> Iterator[Rows]:
 def judge(
     rows: Rows, params: CurationParams, benchmarks: BenchmarkIndex | None = None, urls: UrlLists | None = None
 ) -> Iterator[tuple[Document | Drop, list[Hit] | None]]:
-    """Each raw row as a document in its new form, or as a drop with the first rule that it fails; and the items of benchmarks
-    that it holds, None if they weren't looked for: the rules didn't let it through, or its kind isn't checked.
+    """Each raw row as a repaired document, or as a drop with the first rule that it fails; and the benchmark items that it
+    contains. These are None if nobody searched for them: the row failed a rule, or its kind is not checked.
     """
     kinds = [row["kind"] for row in rows]
     own = [metadata_of(row["metadata"], f"{row['id']} from {row['source']}") for row in rows]
@@ -219,7 +219,7 @@ def judge(
         checked = [index for index in passed if kinds[index] in params.decontamination.kinds]
         looked_for = benchmarks.find([texts[index] for index in checked], [kinds[index] for index in checked])
         for index, found in zip(checked, looked_for, strict=True):
-            if found:  # few documents have a hit, so redacting those alone costs nothing
+            if found:  # few documents have a hit, so redacting only those costs almost nothing
                 found = shown(found, _redacted(texts[index], kinds[index], params, languages[index])[0])
                 if params.decontamination.action == "drop":
                     failures[index] = _contaminated(found[0])
@@ -227,7 +227,7 @@ def judge(
     judged = zip(rows, own, texts, removed, languages, failures, hits, strict=True)
     for row, said, text, gone, identified, failure, found in judged:
         if failure:
-            # Cut after it is redacted: half a secret would not be found.
+            # Cut after redaction, which would miss half a secret.
             detail = _redacted(failure.detail, row["kind"], params, identified)[0][:DETAIL]
             yield Drop(row["id"], STEP, failure.rule, failure.value, failure.threshold, detail, row["source"]), found
             continue
@@ -246,7 +246,7 @@ def judge(
 
 
 def web_verdicts(texts: Sequence[str], languages: Sequence[str], params: WebRulesParams) -> list[web.Verdict]:
-    """The verdicts of the rules for web text, each by what suits its language."""
+    """The verdict of the web rules on each text, by the rules for its language."""
     found = [web.Verdict(None, text) for text in texts]
     for spoken in sorted(set(languages)):
         these = [index for index, one in enumerate(languages) if one == spoken]
@@ -263,7 +263,7 @@ def _redacted(
 
 
 def _apart(key: str) -> str:
-    """A key of the source's own metadata, which may not pass for one of ours."""
+    """A key of the source's metadata, renamed where it equals one of ours."""
     return f"source_{key}" if key in OWN else key
 
 
@@ -273,7 +273,7 @@ def _contaminated(hit: Hit) -> Failure:
 
 
 def _foreign(found: tuple[str, float] | None, kind: str, params: LanguageParams) -> Failure | None:
-    """The failure of a text in another language than those that stay."""
+    """The failure of a text in a language that is not kept; None if the language is kept."""
     if not found or not params.keep or kind not in params.kinds:
         return None
     name, probability = found

@@ -19,11 +19,11 @@ class Cleaned:
     """Documents by position: those of the first result, then those of the second, and so on.
 
     Attributes:
-        starts: int64 (results + 1,): position of the first document of each; the last is the number of all.
+        starts: int64 (results + 1,): position of each result's first document; the last value is the total.
         ids: uint64 (documents, 2), packed.
-        kinds: int8 (documents,): places in `components.documents.KINDS`.
-        foreign: bool (documents,): in another language than English, as far as it was looked at.
-        sketches: of all.
+        kinds: int8 (documents,): indexes into `components.documents.KINDS`.
+        foreign: bool (documents,): not in English; False where the language was not checked.
+        sketches: of all documents.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -51,7 +51,7 @@ class Cleaned:
             yield from table["text"].to_pylist()
 
     def take(self, positions: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
-        """Columns of the documents at ascending positions, a result after another."""
+        """Columns of the documents at ascending positions, one table per result."""
         bounds = np.searchsorted(positions, self.starts)
         for number, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
             if first < last:
@@ -69,7 +69,7 @@ class Cleaned:
         return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
     def figures(self, number: int) -> dict[str, Any]:
-        """What was counted of a result."""
+        """The counts of a result."""
         return json.loads((self.folders[number] / FIGURES).read_text(encoding="utf-8"))
 
     def rows(self, number: int) -> list[dict[str, Any]]:

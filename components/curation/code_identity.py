@@ -1,10 +1,9 @@
-"""Which functions of Python code are the same program: those of equal syntax trees, names and notes aside.
+"""Which functions of Python code are the same program: their syntax trees are equal apart from names and comments.
 
 Trees are walked without recursion, since a chain of a few hundred `elif` or `+` is as deep as it is long.
 
-Parsing is what costs. Of most functions the order of their keywords, which takes one regular expression, says already that
-they are none of the programs that are looked for: strings and comments aside, equal trees have equal keywords, but for
-`elif`, `else` and `pass`.
+Parsing takes most of the time. The order of keywords, which one regular expression finds, rules out most functions without
+it: outside strings and comments, equal trees have equal keywords, except for `elif`, `else` and `pass`.
 """
 
 import ast
@@ -17,8 +16,8 @@ from itertools import islice
 
 from components.curation.syntax import NO_PYTHON, parse
 
-# A string of Python. One without an end, which is not Python, goes to the end of its line or of the text, so that nothing is
-# read twice.
+# A string of Python. An unterminated one, which is not Python, extends to the end of its line or of the text, so that
+# nothing is read twice.
 STRING = (
     r""""{3}(?:[^"\\]|\\.|"(?!""))*+(?:"{3}|\\?\Z)|'{3}(?:[^'\\]|\\.|'(?!\'\'))*+(?:'{3}|\\?\Z)"""
     r"""|"(?:[^"\\\n]|\\.)*+(?:"|(?=\n)|\\?\Z)|'(?:[^'\\\n]|\\.)*+(?:'|(?=\n)|\\?\Z)"""
@@ -31,13 +30,13 @@ _KEYWORDS = re.compile(
 )
 _NAMES = "for while if elif return def try with lambda yield raise break continue in not and or is assert del"
 _LETTERS = {"": ""} | dict(zip(_NAMES.split(), "fwiirdtWlyRbcnNaoIAD", strict=True))
-# A function: its head, which may go over lines, and its lines, which are indented more or close a bracket.
+# A function: its head, which may span lines, and its lines, which are indented further or close a bracket.
 _HEAD = r"^([ \t]*+)(?:async[ ]+)?def[ ]+(\w+)[ ]*(?:\((?:[^()]|\([^()]{0,200}\)){0,1000}+\))?[^\n]*+\n()"
 _FUNCTION = re.compile(_HEAD + r"(?:(?:\1[ \t)\]}#][^\n]*+|[ \t\r]*+)\n)*+", re.M)
 _PROMPTED, _PROMPT = re.compile(r"^>(?:>>)? def ", re.M), re.compile(r"^(?:>>>|\.\.\.|>)(?: |$)", re.M)
-UNKNOWN = "*"  # keywords of a function that cannot be written out; any may be equal to it
-OUTLINE = 3  # statements of a function that are looked at first
-SHAPE = 500  # statements that are looked at for a function's shape
+UNKNOWN = "*"  # keywords of a function that cannot be listed; it may match any function
+OUTLINE = 3  # first statements of a function that its outline covers
+SHAPE = 500  # statements of a function that its shape covers
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SIMPLE = frozenset([
     ast.AnnAssign, ast.Assert, ast.Assign, ast.AugAssign, ast.Break, ast.Continue, ast.Delete, ast.Expr, ast.Global,
@@ -54,27 +53,27 @@ class Function:
 
     @property
     def outline(self) -> str:
-        """Number of arguments and kinds of the first statements; of equal trees equal, and quickly told."""
+        """Number of arguments and kinds of the first statements. Equal trees have equal outlines; quick to compute."""
         kinds = [_kind(node)[0] for node in _statements(self.node)[:OUTLINE]]
         return " ".join([f"{len(_arguments(self.node))}", *kinds])
 
     @cached_property
     def shape(self) -> str:
-        """Arguments and kinds of statements; of equal trees equal."""
+        """Arguments and kinds of statements. Equal trees have equal shapes."""
         return _shape(self.node)
 
 
 def functions(
     text: str, kind: str, wanted: Container[str] | None = None, names: Container[str] = ()
 ) -> Iterator[Function]:
-    """The functions of a text, also those within classes, functions and other statements.
+    """The functions of a text, including those within classes, functions and other statements.
 
-    Of a module that is not Python, and of a text that is not a module, those functions that are, each for itself: in whatever
-    fence, indented, at a prompt or quoted.
+    Where the text is not a module of valid Python, each function that parses on its own is found: in a fence, indented,
+    at a prompt or quoted.
 
     Args:
-        kind: of the document. `code` is one module.
-        wanted, names: `keywords` and names of the functions that are looked for, which alone are parsed; None = all.
+        kind: kind of the document. `code` is one module.
+        wanted, names: `keywords` and names of functions; only matching functions are parsed. None = all.
     """
     if "def " not in text:
         return
@@ -88,8 +87,8 @@ def functions(
     for block, name in _blocks(text):
         if name in names or UNKNOWN in wanted or _spelled(block) in wanted or block.count('"""') % 2:
             if (tree := _parsed(block)) is not None:
-                yield from islice(_inside(tree), 1)  # those in it are blocks themselves
-            elif kind == "code":  # a line in it is less indented
+                yield from islice(_inside(tree), 1)  # inner functions are blocks themselves
+            elif kind == "code":  # one of its lines is indented less
                 yield from _inside(_parsed(text))
                 return
 
@@ -119,7 +118,7 @@ def _parsed(source: str) -> ast.Module | None:
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """A tree's statements and what they stand in, in order; no expressions, which hold no statement."""
+    """A tree's statements and the nodes that contain them, in order; without expressions, which contain no statements."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -133,7 +132,7 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def keywords(function: Function) -> str:
-    """The keywords of a function in order, a letter each; of equal trees equal."""
+    """The keywords of a function in order, one letter each. Equal trees have equal keywords."""
     try:
         return _spelled(ast.unparse(function.node))
     except RecursionError:
@@ -147,15 +146,15 @@ def _spelled(source: str) -> str:
 def identity(function: Function) -> tuple[str, int]:
     """(Hex hash of the function's tree, number of its nodes).
 
-    Variables and arguments are numbered as they come, the function's own name is one name; docstrings, annotations and
-    decorators go. Names that it does not bind, such as `len`, stay.
+    Variables and arguments are numbered in order of appearance, and the function's own name is replaced; docstrings,
+    annotations and decorators are ignored. Names that it does not bind, such as `len`, stay.
     """
-    bound, names = _bound(function.node), {function.name: "<own>"}  # brackets stand in no name
+    bound, names = _bound(function.node), {function.name: "<own>"}  # no name contains brackets
     written, nodes = [], 0
     waiting: list[object] = [function.node]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, ast.AnnAssign):  # an assignment, of None where it has no value
+        if isinstance(part, ast.AnnAssign):  # counts as an assignment, of None if it has no value
             part = ast.Assign([part.target], part.value or ast.Constant(None, None), None)
         if isinstance(part, ast.AST):
             nodes += 1
@@ -174,14 +173,14 @@ def identity(function: Function) -> tuple[str, int]:
 
 
 class _Name(str):
-    """A name that counts as its number, if the function binds it."""
+    """A name, which is replaced with its number if the function binds it."""
 
 
 _CLOSE = object()
 
 
 def _bound(function: _Function) -> set[str]:
-    """The names that a function and those in it bind, without its own."""
+    """The names that a function and its inner functions bind, without its own name."""
     bound = {argument.arg for node in ast.walk(function) if isinstance(node, _SCOPES) for argument in _arguments(node)}
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -192,7 +191,7 @@ def _bound(function: _Function) -> set[str]:
 
 
 def _compared(node: ast.AST) -> list[object]:
-    """What of a node is compared, in order."""
+    """The parts of a node that are compared, in order."""
     if isinstance(node, _Function):
         return [node.args, _Name(node.name), _statements(node)]
     if isinstance(node, ast.arguments):
@@ -218,7 +217,7 @@ def _statements(node: _Function) -> list[ast.stmt]:
 
 
 def _shape(function: _Function) -> str:
-    """Kinds of the first statements and of their values, those within statements in brackets; of equal trees equal."""
+    """Kinds of the first statements and of their values, with inner statements in brackets. Equal for equal trees."""
     written: list[str] = []
     waiting: list[ast.AST | str] = [function]
     while waiting and len(written) < SHAPE:

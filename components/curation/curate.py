@@ -1,15 +1,15 @@
-"""Curation: repair, judge by rules, redact, score, drop what has little educational value and what is duplicated. The ledger records
-every drop.
+"""Curation: repair, judge by rules, redact, score, drop documents of low educational value and duplicates. The ledger
+records every drop.
 
-In phases. Where the parameters name no languages to keep, a sample says which ones the corpus is in (`main_languages`). Row
-groups are repaired and judged in parallel (`clean`), and passages that many documents repeat are cut (`passages`). A classifier
-learns from reference texts and from labels of a sample, and scores all documents in parallel (`scoring`). These results are
-kept until nobody has used them for two
-weeks (`work`), so a killed run resumes, and a threshold can change without scoring again. Then documents are dropped for
-low value or as duplicates, over the whole corpus, and documents and ledger are written, in the order of the sources.
+It runs in phases. Where the parameters name no languages to keep, a sample shows the languages of the corpus
+(`main_languages`). Row groups are repaired and judged in parallel (`clean`), and passages that many documents repeat are cut
+(`passages`). A classifier learns from reference texts and from labels of a sample, and scores all documents in parallel
+(`scoring`). These results are kept until they have been unused for two weeks (`work`), so a killed run resumes, and a
+threshold can change without scoring again. Then documents of low value and duplicates are dropped over the whole corpus,
+and documents and ledger are written in the order of the sources.
 
-A corpus that grows is curated an increment at a time, each against those before it (`increment`). The result of each
-increment is kept as well, so a run curates only the ones that no run has curated.
+A growing corpus is curated one increment at a time, each compared with those before it (`increment`). The result of each
+increment is kept as well, so a run curates only new increments.
 """
 
 import shutil
@@ -41,7 +41,7 @@ from components.results.remedies import causes
 from components.running.kept import digest_of, is_whole, keep, mark_used
 from components.tracking import Tracker, project_home, state_folder
 
-WARN_BELOW = 0.5  # of the documents kept: a person should know by which rules the others went
+WARN_BELOW = 0.5  # share of documents kept below which a warning names the rules that dropped the others
 WORK = "curation"  # folder in `.phiforge`
 
 
@@ -69,7 +69,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 
 def _curate(setting: Setting, raw: Path, grows: bool) -> dict[int, Path]:
-    """The results of the increments of a document set, by their numbers; those that are not kept yet are made."""
+    """The results of a document set's increments, by number; curates those without a kept result."""
     found = increments(raw)
     if len(found) > 1 and not grows:
         raise StepError(
@@ -92,7 +92,7 @@ def _curate(setting: Setting, raw: Path, grows: bool) -> dict[int, Path]:
 
 
 def _assemble(setting: Setting, folders: dict[int, Path], outputs: dict[str, Any], tracker: Tracker) -> dict[str, Any]:
-    """Put the results of all increments together as the outputs, and return the summary."""
+    """Combine the results of all increments into the outputs, and return the summary."""
     params, own = setting.params, setting.params.curation
     records = [read_record(folder) for folder in folders.values()]
     first = folders[min(folders)]
@@ -136,7 +136,7 @@ def _write_report(folder: Path, content: dict[str, Any], records: list[dict[str,
     """The data page and its figures.
 
     Args:
-        content: what is known but for what the records say.
+        content: the parts of the page that do not come from the records.
     """
     rates = Rates.from_json(records[0]["rates"])
     settled = with_thresholds(params, content["education"])
@@ -149,7 +149,7 @@ def _write_report(folder: Path, content: dict[str, Any], records: list[dict[str,
 
 
 def _warnings(languages: Languages, education: dict[str, Any]) -> list[str]:
-    """What a person should know of how the corpus was curated."""
+    """Warnings about how the corpus was curated."""
     skipped = [
         f"{kind} is not filtered by educational value: {reason}" for kind, reason in education["skipped"].items()
     ]
@@ -157,7 +157,7 @@ def _warnings(languages: Languages, education: dict[str, Any]) -> list[str]:
 
 
 def _valued(records: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """By kind, over all increments, how many documents were scored, are below the threshold, and were not scored."""
+    """Numbers of documents scored, below the threshold and not scored, by kind, over all increments."""
     tables: dict[str, Counter[str]] = {}
     for record in records:
         for kind, counts in record["valued"].items():
@@ -179,7 +179,7 @@ def _earlier(params: CurationParams, index: Path | None) -> Index | None:
 
 
 def _check_work(folder: Path, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-    """Refuse a folder of kept work that would be replaced with an output, or be taken for documents."""
+    """Refuse a folder of kept work that an output would replace, or that would be read as documents."""
     named = {"documents": inputs["documents"], **{name: outputs.get(name) for name in ("output", "report", "index")}}
     for name, path in named.items():
         if path and folder.resolve().is_relative_to(Path(path).resolve()):
@@ -187,7 +187,7 @@ def _check_work(folder: Path, inputs: dict[str, Any], outputs: dict[str, Any]) -
 
 
 def _place(places: ExitStack, path: Path | None) -> Path | None:
-    """Where the directory is written before it is moved into place; None if it was not requested."""
+    """The path where a directory is written before it is moved into place; None if it was not requested."""
     return places.enter_context(atomic_directory(path)) if path else None
 
 
@@ -195,7 +195,7 @@ def _counted(records: list[dict[str, Any]], ledger: Path) -> dict[str, Any]:
     """Counts of documents over all increments.
 
     Raises:
-        StepError: none is left.
+        StepError: no document is left.
     """
     kinds, rules = _sum(record["kept"] for record in records), _sum(record["dropped"] for record in records)
     rows_in, kept = sum(record["in"] for record in records), kinds.total()
@@ -227,7 +227,7 @@ def _first(ledger: Path) -> str:
 
 
 def _found(records: list[dict[str, Any]], benchmarks: BenchmarkIndex) -> dict[str, Any]:
-    """What was redacted or cut, and which items of benchmarks were found."""
+    """Counts of redactions and cuts, and the benchmark items in the documents."""
     hits = chain.from_iterable(record["hits"] for record in records)
     checked = sum(record["checked"] for record in records)
     total = _sum(record["passages"] for record in records)

@@ -1,20 +1,20 @@
-"""Which documents hold an item of a benchmark, by which rule, and the report of it.
+"""Which documents contain a benchmark item, by which rule, and the report on them.
 
 Words are compared without case and punctuation, in the ordinary forms of their characters (components.text.ngrams). A
-document is hit by an item if it holds
+document is hit by an item if it contains
 - its question, of ten words or more, by ten in a row and most of the rest in order (`ngram_10_ratio`), a shorter one as a whole,
   or with choices behind it (`whole_item`; components.curation.item_words);
 - its question in other words (`paraphrase`; components.text.paraphrases);
-- a function whose syntax tree is that of the item's solution, variables and notes aside (`code_ast`; phi-1, Gunasekar et al.
-  2023, arXiv 2306.11644, compared trees too). The words of a solution are not compared: anybody's loop has them. A small
-  solution must have the same name, too, and one of several words.
+- a function with the syntax tree of the item's solution, apart from variables and comments (`code_ast`; phi-1, Gunasekar et
+  al. 2023, arXiv 2306.11644, also compared trees). The words of a solution are not compared, since any loop has them. A
+  small solution must also have the same name, of several words.
 
 What is notable:
-- only the benchmarks are held, as hashes in NumPy arrays, which workers can map from files; documents stream past.
-- runs are compared as 64-bit hashes: a billion words meet a million runs by chance with a probability of 1 in 18,000.
+- only the benchmarks are in memory, as hashes in NumPy arrays that workers can map from files; documents are streamed.
+- runs are compared as 64-bit hashes: a billion words match one of a million runs by chance with probability 1 in 18,000.
   Shares are counted over the words themselves.
-- nothing to compare with is a state of its own in the report, `nothing checked`, never a clean result; and what a rule does
-  not look for is counted with the reason.
+- without data to compare with, the report has the state `nothing checked`, never a clean result; and items that a rule does
+  not search for are counted by reason.
 """
 
 import json
@@ -37,8 +37,8 @@ from components.text.ngrams import beginnings, words_in
 from components.text.paraphrases import STEM, Paraphrases
 
 FORMAT = 2
-EXAMPLES = 5  # hits that a report shows of a benchmark
-TELLING = 2  # words of a function's name by which a small one may be known
+EXAMPLES = 5  # hits that a report shows per benchmark
+TELLING = 2  # minimum words in the name of a small function that is searched for
 SMALL = "fewer nodes than min_code_nodes, and a name of one word"
 NO_FUNCTION = "no function of Python"
 FEW = "too few distinctive words"
@@ -50,12 +50,12 @@ _NOT_CHECKED = {EXAM: "made after curation, from questions that are held out"}
 
 @dataclass(frozen=True)
 class Hit:
-    """An item that a document holds.
+    """An item that a document contains.
 
     Attributes:
-        benchmark, item: whose, and its id.
-        rule: ngram_10_ratio (with the length that is set), whole_item, paraphrase or code_ast.
-        value, threshold: words in a row, share of the item's words, or nodes of the tree, and what of it makes a hit.
+        benchmark, item: the benchmark's name and the item's id.
+        rule: ngram_10_ratio (with the configured length), whole_item, paraphrase or code_ast.
+        value, threshold: words in a row, share of the item's words, or nodes of the tree; and the least that is a hit.
         excerpt: the words of the document, or the name of the function.
     """
 
@@ -68,12 +68,12 @@ class Hit:
 
 
 class BenchmarkIndex:
-    """The items of benchmarks, ready to be looked for. `build` reads them, `save` and `load` hand them to workers.
+    """An index of benchmark items to search for. `build` reads the items, `save` and `load` pass the index to workers.
 
     Attributes:
         items: of all benchmarks, in the order of their suites.
-        missing: by benchmark, why it has none here.
-        skipped: by suite, why it has none at all.
+        missing: by benchmark, why its data was not found.
+        skipped: by suite, why it has no items to search for.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class BenchmarkIndex:
         self.items, self.params = list(items), params
         self.missing, self.skipped = missing or {}, skipped or {}
         self._words = ItemWords.build(self.items, params)
-        # A program that is described by its head in a few words is everybody's.
+        # A head and a few words describe programs that anyone may write.
         self._paraphrases = Paraphrases.build(
             ["" if item.asked.startswith("def ") else item.asked for item in self.items]
         )
         self._programs: dict[str, int] = {}
-        self._named: dict[str, dict[str, int]] = {}  # small ones by name
+        self._named: dict[str, dict[str, int]] = {}  # small functions by name
         self._outlines: set[str] = set()
         self._shapes: set[str] = set()
         self._keywords: frozenset[str] = frozenset()
@@ -103,11 +103,11 @@ class BenchmarkIndex:
         """The index of the suites that `params` names.
 
         Args:
-            data_dir: folder of the benchmarks' files (docs/benchmarking.md); None where there is none.
-            suite: the run's own, which is looked for, too, unless it is the exam.
+            data_dir: folder of the benchmarks' files (docs/benchmarking.md); None = no folder.
+            suite: the run's own suite, which is searched for too unless it is the exam.
 
         Raises:
-            StepError: the folder is not there, a suite is unknown, or a file is damaged.
+            StepError: the folder does not exist, a suite is unknown, or a file is damaged.
         """
         if data_dir is not None and not Path(data_dir).is_dir():
             raise StepError(f"the folder of the benchmarks' data {data_dir} is not there; see benchmarking.data_dir")
@@ -143,7 +143,7 @@ class BenchmarkIndex:
         """An index that `save` wrote; its arrays stay in their files, which all workers of a machine share.
 
         Raises:
-            StepError: the folder holds no such index.
+            StepError: the folder does not contain such an index.
         """
         folder = Path(folder)
         try:
@@ -176,7 +176,7 @@ class BenchmarkIndex:
                 self._uncompared[number] = SMALL if asked else NO_FUNCTION
 
     def _add_program(self, function: Function, number: int) -> bool:
-        """Whether a solution is compared: one that anyone would write is not, nor a small one, unless its name tells."""
+        """Add a solution to compare with; False for a small function with a one-word name, which is left out."""
         digest, nodes = identity(function)
         if nodes >= self.params.min_code_nodes:
             self._programs.setdefault(digest, number)
@@ -190,7 +190,7 @@ class BenchmarkIndex:
         return True
 
     def find(self, texts: Sequence[str], kinds: Sequence[str]) -> list[list[Hit]]:
-        """All hits of each document, one an item: by words in the order of the document, then by code, then in other words."""
+        """All hits of each document, one per item: by words in document order, then by code, then by paraphrase."""
         checked = [number for number, kind in enumerate(kinds) if kind in self.params.kinds]
         found: list[dict[int, Hit]] = [{} for _ in texts]
         some = [_TAG.sub(" ", texts[n]) if "</" in texts[n] and kinds[n] != "code" else texts[n] for n in checked]
@@ -212,7 +212,7 @@ class BenchmarkIndex:
         return [list(hits.values()) for hits in found]
 
     def _names(self, item: int, words: Sequence[str]) -> bool:
-        """Whether words name the function that a program's task asks for, as it may quote what anybody knows."""
+        """Whether the words contain the name of the function that a task asks for, since the task may quote common text."""
         return not self.items[item].code or f" {' '.join(words_in(self.items[item].entry))} " in f" {' '.join(words)} "
 
     def _of_code(self, text: str, kind: str, found: dict[int, Hit]) -> None:
@@ -229,17 +229,17 @@ class BenchmarkIndex:
         return Hit(self.items[item].benchmark, self.items[item].id, rule, float(value), float(threshold), excerpt)
 
     def report(self, documents: int, hits: Iterable[tuple[str, Sequence[Hit]]]) -> dict[str, Any]:
-        """What is published of the check, as JSON takes it.
+        """The published report of the check, as JSON values.
 
         Args:
             documents: how many were checked.
-            hits: id and hits of each document that has some; of equal documents each.
+            hits: id and hits of each document with hits, equal documents listed separately.
 
         Returns:
             `state`: checked, checked in part (some benchmark's data is missing) or nothing checked, with `reason`;
             `documents`, `documents_hit`, `params`, `missing`, `skipped`; and by benchmark `items`, `not_searched`
-            (items by rule and reason), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items in many
-            documents, which may be everyday words.
+            (items by rule and reason), `items_hit`, `documents_hit`, `by_rule` (hits), `examples`, and `frequent`: items
+            in many documents, which may be everyday words.
         """
         tally: dict[str, _Tally] = {item.benchmark: _Tally() for item in self.items}
         hit_documents = 0
@@ -264,7 +264,7 @@ class BenchmarkIndex:
         }
 
     def _unsearched(self) -> dict[str, dict[str, int]]:
-        """By benchmark, rule and reason, how many items are not looked for."""
+        """Numbers of items that are not searched for, by benchmark, rule and reason."""
         found: dict[str, Counter[str]] = {item.benchmark: Counter() for item in self.items}
         for number, item in enumerate(self.items):
             words = self._words.unsearched[number]
@@ -286,7 +286,7 @@ class BenchmarkIndex:
 
 @dataclass
 class _Tally:
-    """What was found of one benchmark."""
+    """Counts and examples of the hits of one benchmark."""
 
     documents: int = 0
     items: Counter[str] = field(default_factory=Counter)
@@ -312,11 +312,11 @@ class _Tally:
 
 
 def shown(hits: Sequence[Hit], redacted: str) -> list[Hit]:
-    """The hits as they may be written down.
+    """The hits with excerpts that may be published.
 
     Args:
-        redacted: the document, with placeholders for personal data. An excerpt that no longer stands there had some: its own
-            words, without their signs, would not be known as such.
+        redacted: the document, with placeholders for personal data. An excerpt that it no longer contains had some, which
+            redaction would not recognise in the excerpt, since that has no punctuation.
     """
     words = _spaced(redacted)
     return [hit if _spaced(hit.excerpt) in words else replace(hit, excerpt="(redacted)") for hit in hits]

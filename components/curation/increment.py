@@ -1,16 +1,16 @@
-"""One increment of a corpus, curated: the documents that one run found new, against all that was kept before.
+"""Curation of one increment of a corpus: the new documents of one run, compared with all kept before.
 
 Its result is a folder:
 
-- `part-*.parquet`: what stays, as documents
-- `ledger.parquet`: what goes
-- `index.json` and its segment: ids and sketches of what stays, for the increments after it
-- `passages.bin`: hashes of passages of its documents, for the increments after it
-- `record.json`: what was counted
+- `part-*.parquet`: the kept documents
+- `ledger.parquet`: the dropped documents
+- `index.json` and its segment: ids and sketches of the kept documents, for later increments
+- `passages.bin`: hashes of passages of its documents, for later increments
+- `record.json`: counts
 
-The first increment decides what holds for those after it, whose results thus depend on nothing that came later: its record
-has the languages that stay, what was learned of educational value, and what the data page shows of samples; its folder has
-the classifier. A corpus that does not grow is one increment.
+The first increment makes the choices for later ones, so no result depends on text that came after it. Its record has the
+languages that are kept, the results of learning educational value, and the samples of the data page; its folder has the
+classifier. A corpus that does not grow is one increment.
 """
 
 from collections import Counter
@@ -42,22 +42,22 @@ from components.running.progress import Progress
 from components.tracking import Tracker
 
 LEDGER, RECORD = "ledger.parquet", "record.json"
-ROUNDS = 4  # in which repeated passages find documents that stay and keep them; one or two do
+ROUNDS = 4  # maximum rounds of choosing the kept documents that keep repeated passages; one or two are usual
 REMEDY = "remove its folder and run curation again"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all increments of a run have in common.
+    """Settings shared by all increments of a run.
 
     Attributes:
         work: folder of kept work.
         scratch: folder for files of this run.
-        benchmarks: what may not stand in a document; saved in `scratch` where it holds anything.
+        benchmarks: items that no document may contain; saved in `scratch` unless empty.
         earlier: the index that the parameters name.
-        shows: whether a data page is made, now or of what is kept.
-        urls: block lists of addresses, if there are any; saved in `scratch`.
-        tracker: takes traces of an annotator's calls.
+        shows: whether to keep samples for a data page.
+        urls: block lists of addresses; saved in `scratch`. None = no lists.
+        tracker: records traces of an annotator's calls.
     """
 
     params: Params
@@ -71,16 +71,16 @@ class Setting:
 
     @property
     def saved_benchmarks(self) -> Path | None:
-        """Where workers find the index of benchmarks; None if it holds nothing."""
+        """Where workers find the index of benchmarks; None if it is empty."""
         return self.scratch / "benchmarks" if self.benchmarks.items else None
 
     @property
     def saved_urls(self) -> Path | None:
-        """Where workers find the block lists of addresses; None if there are none."""
+        """Where workers find the block lists of addresses; None = no lists."""
         return self.scratch / "urls" if self.urls else None
 
     def facts(self) -> dict[str, Any]:
-        """What the result of an increment depends on beside its text and the increments before it."""
+        """Everything that an increment's result depends on, besides its text and the increments before it."""
         params = self.params
         return {
             "curation": params.curation.model_dump(mode="json"),
@@ -93,7 +93,7 @@ class Setting:
         }
 
     def facts_of_cleaning(self, params: CurationParams) -> dict[str, Any]:
-        """What the results of `clean` depend on beside the text."""
+        """Everything that the results of `clean` depend on, besides the text."""
         facts = params.model_dump(mode="json", exclude={"duplicates", "education", "passages"})
         if self.saved_benchmarks:
             facts["benchmarks"] = self._benchmarks_sha256()
@@ -169,7 +169,7 @@ def curate_increment(
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What was counted of an increment."""
+    """The counts of an increment."""
     return read_json(folder / RECORD, REMEDY, REMEDY)
 
 
@@ -194,7 +194,7 @@ def _write(verdicts: Verdicts, folder: Path) -> dict[str, Any]:
 
 
 def _found(documents: Cleaned) -> dict[str, Any]:
-    """What was redacted or cut, and which documents hold items of benchmarks."""
+    """Counts of redactions and cuts, and the documents that contain benchmark items."""
     redacted: Counter[str] = Counter()
     hits: list[Any] = []
     passages: Counter[str] = Counter()
@@ -209,7 +209,7 @@ def _found(documents: Cleaned) -> dict[str, Any]:
 
 
 def _shown(tally: Tally, raw: Sequence[Path], params: Params, own: CurationParams) -> dict[str, Any]:
-    """What the data page shows of samples."""
+    """The samples of the data page."""
     excerpts, dropped = read_raw(raw, tally, own)
     rates = token_rates(tally, dropped, params.tokenization.vocab_size)
     return {"rates": rates.as_json(), "samples": samples(tally, excerpts, own)}

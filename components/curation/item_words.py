@@ -1,18 +1,18 @@
-"""Which items of benchmarks a text has in words: their questions, and short questions by their choices.
+"""Benchmark items that texts contain in words: their questions, and short questions with their choices.
 
-An item is its question. However its choices and its answer are printed, the question stands there in one piece:
-- a question of `candidate_ngram` words or more is found by so many in a row, if more than the share `min_match_ratio` of the
-  question stands around them in order, and at least `ngram` words (Cosmopedia's and GPT-3's figures, both at once: either
-  alone takes a definition or a law that a question quotes for the question);
-- one of fewer, at least `min_words`, by all of it;
-- one of fewer still by all of it and, behind it, its right answer or half of its choices, together `min_words`.
+An item is identified by its question. However choices and answer are printed, the question is in one piece:
+- a question of `candidate_ngram` words or more is found by that many in a row, if more than the share `min_match_ratio` of
+  the question surrounds them in order, and at least `ngram` words (the thresholds of Cosmopedia and GPT-3 together: either
+  alone mistakes a definition or a law that a question quotes for the question);
+- a shorter one of at least `min_words` by all of its words;
+- one shorter still by all of its words, followed by its right answer or half of its choices, together `min_words`.
 
 What is notable:
-- a question and each of its choices may be parted by letters, digits or "answer". A short question is looked up by five words
-  in a row of all these forms, so that two lengths of runs are looked up in a text whatever the items are.
-- rows of counting words (1, 2, 3; one, two, three; a, b, c; months; weekdays) and words that repeat say nothing: a question
+- letters, digits or "answer" may separate a question and its choices. A short question is looked up by five words in a row
+  of all these forms, so that two lengths of runs are looked up in a text whatever the items are.
+- sequences of counting words (1, 2, 3; one, two, three; a, b, c; months; weekdays) and repeated words are ignored: a question
   or a run needs DISTINCT others.
-- a program's task may quote what anybody knows. Unless nearly all of it stands there, so must the name that it asks for.
+- a program's task may quote common text. Unless nearly all of the task is there, the name that it asks for must be, too.
 """
 
 import difflib
@@ -29,21 +29,21 @@ from components.text.counting import distinct
 from components.text.ngrams import OwnedRuns, all_runs, shared_runs, word_hashes, words_in
 
 ANCHOR = 5  # words in a row by which shorter questions are looked up
-OWNERS = 64  # items that one run is held against; runs of more are a template's
-DISTINCT = 4  # words of a question or a run
-NEARLY = 0.9  # of a question: all of it, but for a misprint
-BETWEEN = 6  # words by which a choice may be announced: "b the right answer is"
+OWNERS = 64  # maximum items per run; runs shared by more come from a template
+DISTINCT = 4  # minimum words of a question or a run, without counting words and repetitions
+NEARLY = 0.9  # share of a question that counts as all of it, apart from a misprint
+BETWEEN = 6  # maximum words before a choice: "b the right answer is"
 TOO_SHORT = "fewer words than min_words, with the choices"
 COUNTING = "words that count or repeat"
 OF_MANY = "words that many items share"
 NO_WORDS = "no question in words"
 REASONS = ("", TOO_SHORT, COUNTING, OF_MANY, NO_WORDS)
-_PLACES = 8  # of one item in one document that are compared
+_PLACES = 8  # maximum places of one item compared per document
 
 
 @dataclass(frozen=True)
 class Found:
-    """An item that a text has: its number, the rule, what was measured and what makes a hit, and the place of its words."""
+    """An item in a text: its number, the rule, the measured value, the threshold, and the place of its words."""
 
     item: int
     rule: str
@@ -57,8 +57,8 @@ class ItemWords:
     """The items' words; its arrays can be saved and mapped.
 
     Attributes:
-        arrays: what the constructor takes.
-        unsearched: per item, why it is not looked for by words; empty if it is.
+        arrays: the constructor's arguments.
+        unsearched: per item, why it is not searched for by words; empty if it is.
     """
 
     def __init__(self, params: DecontaminationParams, arrays: Mapping[str, np.ndarray]) -> None:
@@ -73,7 +73,7 @@ class ItemWords:
 
     @classmethod
     def build(cls, items: Sequence[Item], params: DecontaminationParams) -> "ItemWords":
-        """The words of items, ready to be looked for."""
+        """An index of the items' words to search for."""
         rows = [_pieces(item) for item in items]
         words, owner = word_hashes([piece for row in rows for piece in row])
         counts = np.bincount(owner, minlength=sum(map(len, rows)))
@@ -106,13 +106,13 @@ class ItemWords:
         return cls(params, arrays | {"reasons": reasons})
 
     def find(self, texts: Sequence[str], hashes: np.ndarray, owner: np.ndarray) -> list[list[Found]]:
-        """The items that each text has, in the order of its words.
+        """The items that each text contains, in the order of its words.
 
         Args:
-            hashes, owner: the texts' words, as `word_hashes` gives them.
+            hashes, owner: the texts' words, as `word_hashes` returns them.
         """
         begins = np.searchsorted(owner, np.arange(len(texts) + 1)).tolist()
-        rows: list[dict[tuple[int, int], list[int]]] = [{} for _ in texts]  # by length of the run and item: places
+        rows: list[dict[tuple[int, int], list[int]]] = [{} for _ in texts]  # places by run length and item
         for length, first, places in shared_runs(hashes, owner, self._tables):
             run, items = self._tables[length].items(places, OWNERS)
             for at, item in zip(first[run].tolist(), items.tolist(), strict=True):
@@ -143,7 +143,7 @@ class ItemWords:
         return self._words[int(self._ends[place]) : int(self._ends[place + 1])]
 
     def _long(self, item: int, words: np.ndarray, at: int) -> Found | None:
-        """A hit if enough of the question, or of a short one and its answer, stands around a run."""
+        """A hit if enough of the question, or of a short one and its answer, surrounds a run."""
         own, asked = self._own, self._piece(item, ASKED)
         short = len(asked) < own.candidate_ngram
         compared = self._piece(item, WHOLE) if short else asked
@@ -156,7 +156,7 @@ class ItemWords:
         return Found(item, f"ngram_{own.candidate_ngram}_ratio", share, least, at, at + own.candidate_ngram)
 
     def _short(self, item: int, words: np.ndarray, at: int) -> Found | None:
-        """A hit if the question stands around a run, and behind a very short one what may be answered."""
+        """A hit if the question surrounds a run, and a very short question is followed by answers."""
         asked, least = self._piece(item, ASKED), self._own.min_words
         choices = [self._piece(item, n) for n in range(CHOICES, int(self._firsts[item + 1] - self._firsts[item]))]
         answer = self._piece(item, ANSWER)
@@ -178,7 +178,7 @@ class ItemWords:
         return Found(item, "whole_item", total, least, place, place + total)
 
 
-ASKED, WHOLE, ANSWER, NAME, CHOICES = range(5)  # pieces of an item; each choice is one
+ASKED, WHOLE, ANSWER, NAME, CHOICES = range(5)  # pieces of an item; each choice is a piece
 
 
 def _pieces(item: Item) -> list[str]:
@@ -188,7 +188,7 @@ def _pieces(item: Item) -> list[str]:
 
 
 def _reason(row: Sequence[str], sizes: Sequence[int], least: int) -> int:
-    """The number of the reason why an item is not looked for by words; 0 if it is."""
+    """The number of the reason why an item is not searched for by words; 0 if it is."""
     if not sizes[ASKED]:
         return REASONS.index(NO_WORDS)
     if sizes[ASKED] + max(sum(sizes[CHOICES:]), sizes[ANSWER]) < least:
@@ -215,7 +215,7 @@ def _printed(item: Item) -> Iterator[str]:
 
 
 def _place(words: np.ndarray, asked: np.ndarray) -> int | None:
-    """Where some words stand in a row among others."""
+    """The first index at which some words occur in a row among others; None if they do not."""
     size = len(asked)
     if not size:
         return 0
@@ -226,7 +226,7 @@ def _place(words: np.ndarray, asked: np.ndarray) -> int | None:
 
 
 def _matched(around: Sequence[int], asked: Sequence[int], least: float) -> float:
-    """Share of the asked words in the blocks that they have in common with those around a run, in order."""
+    """Share of a question's words in the blocks, in order, that it shares with the words around a run."""
     at_most = (Counter(around) & Counter(asked)).total() / len(asked)
     if at_most <= least:
         return at_most

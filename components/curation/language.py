@@ -1,4 +1,4 @@
-"""What depends on the language of a text: which texts are judged by it, and rules that only make sense in some languages."""
+"""Language-dependent curation: which texts are judged by language, and rules that only make sense in some languages."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from components.params.web_rules import WebRulesParams
 from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify, language_model
 
 ENGLISH = "en"
-# Scripts without upper case, where a sentence's end cannot be told as C4 does.
+# Scripts without upper case, where C4's test for the end of a sentence fails.
 CASELESS = frozenset((
     "am", "ar", "bn", "dv", "fa", "gu", "he", "hi", "ka", "kn", "ko", "ml", "mr", "ne", "or", "pa", "ps", "sa", "sd", "si", "ta",
     "te", "ti", "ug", "ur", "yi",
@@ -20,10 +20,10 @@ UNSPACED = frozenset(("bo", "dz", "ja", "km", "lo", "my", "th", "zh"))
 
 
 def verdicts(texts: Sequence[str], kinds: Sequence[str], params: LanguageParams) -> list[tuple[str, float] | None]:
-    """Language and probability of each text that is looked at; None for the others.
+    """Language and probability of each examined text; None for the others.
 
-    These are texts of `params.kinds` with `params.min_chars` characters or more, and prose too unless English alone is kept;
-    code never is.
+    Texts of `params.kinds` with at least `params.min_chars` characters are examined, and prose too unless only English is
+    kept. Code is never examined.
     """
     looked_at = params.kinds if params.keep == [ENGLISH] else {*params.kinds, *PEOPLE_WRITE}
     judged = [kind in looked_at and len(text) >= params.min_chars for text, kind in zip(texts, kinds, strict=True)]
@@ -32,17 +32,17 @@ def verdicts(texts: Sequence[str], kinds: Sequence[str], params: LanguageParams)
 
 
 def of(verdict: tuple[str, float] | None) -> str:
-    """The language of a verdict; English where there is none."""
+    """The language of a verdict; English if the verdict is None."""
     return verdict[0] if verdict else ENGLISH
 
 
 def is_foreign(code: str | None) -> bool:
-    """Whether a language is another one than English."""
+    """Whether a language is known and is not English."""
     return code not in (None, ENGLISH, UNKNOWN)
 
 
 def web_rules(params: WebRulesParams, code: str) -> WebRulesParams:
-    """The rules for web text in a language: those that are made for English, or for a script, step aside elsewhere."""
+    """The rules for web text in a language, without rules made for English or for another script."""
     if not is_foreign(code):
         return params
     quality: dict[str, Any] = {"min_stop_words": 0}
@@ -70,7 +70,7 @@ def check_languages(params: LanguageParams) -> None:
     """Refuse codes that the model does not know.
 
     Raises:
-        StepError: with the code and the parameter.
+        StepError: a code is unknown; names the code and the parameter.
     """
     for name in ("keep", "among"):
         named = set(getattr(params, name))

@@ -1,7 +1,7 @@
-"""The languages that a corpus is in, by the bytes of a sample: what is kept where nobody says which languages to keep.
+"""The main languages of a corpus, by the bytes of a sample: these are kept where the parameters name no languages.
 
-The sample are the documents with the smallest ids of each row group. Ids are hashes, so the choice is random and the same in
-each run; each row group counts by its bytes.
+The sample is the documents with the smallest ids of each row group. Ids are hashes, so the choice is random and the same in
+each run. Row groups are weighted by their bytes.
 """
 
 from collections import Counter
@@ -18,17 +18,17 @@ from components.params import LanguageParams
 from components.text.languages import PEOPLE_WRITE, UNKNOWN, identify
 
 FILE = "languages.json"
-SAMPLE = 64  # documents of a row group
+SAMPLE = 64  # documents per row group
 STEP_ASIDE = "stop words, policy phrases (C4) and educational value are made for English and are not applied to"
 
 
 @dataclass(frozen=True)
 class Languages:
-    """What a corpus is in, and what stays of it.
+    """The languages of a corpus, and which of them are kept.
 
     Attributes:
-        shares: of the bytes of web text and prose, by language, largest first; empty where nobody looked.
-        kept: languages that stay; empty keeps all.
+        shares: of the bytes of web text and prose, by language, largest first; empty if not measured.
+        kept: languages that are kept; empty = all.
         chosen: whether the corpus decided, not the parameters.
     """
 
@@ -37,7 +37,7 @@ class Languages:
     chosen: bool
 
     def note(self) -> str:
-        """What a person should know of the choice, or an empty string."""
+        """A note on the choice for the user, or an empty string."""
         foreign = [code for code in self.kept if is_foreign(code)]
         if not foreign:
             return ""
@@ -53,12 +53,12 @@ class Languages:
 
 
 def asks_corpus(params: LanguageParams) -> bool:
-    """Whether the corpus decides which languages stay."""
+    """Whether the corpus decides which languages are kept."""
     return not params.keep and params.min_share > 0
 
 
 def languages_of(units: Mapping[str, RowGroup], work: Work, params: LanguageParams) -> Languages:
-    """The languages that stay: those that the parameters name, else those with a material share of the corpus."""
+    """The languages to keep: those that the parameters name, else those with a material share of the corpus."""
     if not asks_corpus(params):
         return Languages({}, list(params.keep), chosen=False)
     facts = {"min_chars": params.min_chars, "among": params.among, "min_probability": params.min_probability}
@@ -72,7 +72,7 @@ def languages_of(units: Mapping[str, RowGroup], work: Work, params: LanguagePara
 
 
 def count_languages(unit: RowGroup, folder: Path) -> None:
-    """Write into a folder how many bytes of a row group's web text and prose are in which language, by the sample."""
+    """Estimate from the sample the bytes of a row group's web text and prose per language, and write them to a folder."""
     own = unit.params.language
     rows = read_rows(unit).select(["id", "text", "kind"]).to_pylist()
     texts = {

@@ -1,6 +1,6 @@
-"""The data page: what came in, what went at which stage, what stayed, and samples of both sides of each border.
+"""The data page: documents read, dropped at each stage and kept, with samples from both sides of each threshold.
 
-One HTML file with drawings in it, no script, no network.
+It is one HTML file with inline charts, and uses no script and no network.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,19 +22,19 @@ from components.params import CurationParams
 from components.results.pages import render
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
-TOP = 20  # origins that are listed
+TOP = 20  # origins listed
 BINS = 20  # of the histogram of values
 
 Key = tuple[str, str]  # kind and origin
-Names = TypeVar("Names", bound=tuple[str, ...])  # that something is counted by
+Names = TypeVar("Names", bound=tuple[str, ...])  # keys of a count
 Counts = Mapping[str, Any]  # of an increment, from `counts`
 
 
 def read_raw(
     raw: Iterable[Path], tally: Tally, params: CurationParams
 ) -> tuple[dict[str, str], dict[tuple[str, str], list[str]]]:
-    """Of raw documents that went: excerpts of those at a border, by id, redacted as they would have been, had they stayed; and
-    beginnings of some, by kind and stage, to count their tokens.
+    """Texts of dropped raw documents: excerpts of those near a threshold, by id, redacted like kept documents; and the
+    beginnings of a sample, by kind and stage, to count their tokens.
 
     Args:
         raw: shards.
@@ -52,24 +52,24 @@ def read_raw(
                 if name in sampled:
                     texts.setdefault((kind, sampled[name]), []).append(text[:CHARACTERS])
                 if name in border and name not in excerpts:
-                    whole = redact(text, kind, params.privacy)[0]  # cut after: half a secret would not be found
+                    whole = redact(text, kind, params.privacy)[0]  # cut afterwards: redaction would miss half a secret
                     excerpts[name] = whole[:EXCERPT]
     return excerpts, texts
 
 
 def token_rates(tally: Tally, dropped: Sampled, vocab_size: int) -> Rates:
-    """Tokens a byte of what stayed and of what went (`read_raw`), by a tokenizer of the run's size."""
+    """Tokens per byte of kept and dropped (`read_raw`) documents, by a tokenizer of the run's vocabulary size."""
     starts = tally.starts()
     kept: dict[tuple[str, str], list[str]] = {}
     for kind, text in starts[:COUNTED]:
         kept.setdefault((kind, KEPT), []).append(text)
-    others = starts[COUNTED:] or starts  # of a small corpus both see the same
+    others = starts[COUNTED:] or starts  # a small corpus uses the same texts for both
     return measure([text for _, text in others], kept | dict(dropped), vocab_size)
 
 
 def counts(documents: Cleaned, scores: np.ndarray, tally: Tally) -> dict[str, Any]:
-    """What `figures` adds up, as JSON: rows of documents and bytes that came, went late and stayed, by what they are counted
-    by, and histograms of the values.
+    """The counts that `figures` adds up, as JSON: documents and bytes read, dropped after scoring and kept, with the keys
+    that they are counted by; and histograms of the values.
     """
     came: dict[tuple[str, ...], list[int]] = {}
     for number in range(len(documents.folders)):
@@ -89,8 +89,8 @@ def _rows(table: Mapping[Names, list[int]]) -> list[list[str | int]]:
 
 
 def figures(increments: Sequence[Counts], rates: Rates, params: CurationParams) -> dict[str, Any]:
-    """What stands in `curation.json`: `flow` by kind and stage, `origins` by origin and stage (the largest, and `the rest`),
-    each [documents, bytes, tokens]; `licenses`, [documents, bytes] that came and that stayed; `values` (histograms); `tokens`.
+    """The content of `curation.json`: `flow` by kind and stage, `origins` by origin and stage (the largest, and `the rest`),
+    each [documents, bytes, tokens]; `licenses`, [documents, bytes] read and kept; `values` (histograms); `tokens`.
 
     Args:
         increments: the `counts` of each.
@@ -136,7 +136,7 @@ def _values(increments: Sequence[Counts], params: CurationParams) -> dict[str, A
 
 
 class _Flows:
-    """[Documents, bytes] that came, went at each stage and stayed, by kind and origin."""
+    """[Documents, bytes] read, dropped at each stage and kept, by kind and origin."""
 
     def __init__(self, increments: Sequence[Counts], rates: Rates) -> None:
         self.rates = rates
@@ -154,8 +154,8 @@ class _Flows:
                 add(self.kept, (kind, place), count, size)
 
     def of(self, keys: Sequence[Key]) -> dict[str, Any]:
-        """[Documents, bytes, tokens] of some keys together. Tokens that came are those that went, and those of the bytes that did
-        not, before anything was taken out of them.
+        """[Documents, bytes, tokens] of some keys together. Tokens read are those of the dropped documents plus those of the
+        other documents' raw bytes.
         """
         went = {key: {stage: self._went.get((key, stage), [0, 0]) for stage in STAGES} for key in keys}
         return {
@@ -179,7 +179,7 @@ def _sum(counts: Iterable[Sequence[float]]) -> list[int]:
 
 
 def _histograms(documents: Cleaned, scores: np.ndarray) -> dict[str, list[int]]:
-    """Documents by value, a kind: of those that passed the rules."""
+    """Histograms, by kind, of the values of the documents that passed the rules."""
     found = {}
     for place, kind in enumerate(KINDS):
         own = scores[(documents.kinds == place) & ~np.isnan(scores)]
@@ -191,10 +191,10 @@ def _histograms(documents: Cleaned, scores: np.ndarray) -> dict[str, list[int]]:
 def samples(
     tally: Tally, excerpts: Mapping[str, str], params: CurationParams
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """By rule: `dropped` and `kept`, the documents whose figures are nearest the threshold, with an excerpt each.
+    """By rule, the `dropped` and `kept` documents with values nearest the threshold, each with an excerpt.
 
     Args:
-        excerpts: of what went (`read_raw`).
+        excerpts: of dropped documents (`read_raw`).
     """
     border = tally.border()
     found: dict[str, dict[str, list[dict[str, Any]]]] = {
@@ -219,7 +219,7 @@ def samples(
 
 
 def _least_valued(tally: Tally, params: CurationParams) -> list[dict[str, Any]]:
-    """What stayed with the values nearest above what its own kind asks for."""
+    """The kept documents with values nearest above the threshold of their kind."""
     thresholds = params.education.min_value
     near = [
         (document.educational_value - thresholds[kind], document.id, document)
@@ -242,7 +242,7 @@ def _of_kept(document: Document, value: float, threshold: float) -> dict[str, An
 
 
 def write_page(path: Path, content: dict[str, Any]) -> None:
-    """The page, from what `curation.json` holds."""
+    """Write the page from the content of `curation.json`."""
     with atomic_file(path) as partial:
         page = render(
             TEMPLATE,
@@ -257,7 +257,7 @@ def write_page(path: Path, content: dict[str, Any]) -> None:
 
 
 def _shortly(number: float) -> str:
-    """With three digits, as 12.3k or 4.56M."""
+    """A number with three digits, such as 12.3k or 4.56M."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         scaled = float(f"{number / size:.3g}")
         if scaled >= 1:
@@ -266,8 +266,8 @@ def _shortly(number: float) -> str:
 
 
 def waterfall(flow: dict[str, Any]) -> list[dict[str, Any]]:
-    """The bars of a kind from what came in to what stayed: label, documents, bytes, tokens, left and width in percent of what
-    came in.
+    """The bars of a kind from documents read to documents kept: label, documents, bytes, tokens, left and width in percent
+    of what was read.
     """
     whole, left = flow["in"][0], flow["in"][0]
     rows = [_bar("in", flow["in"], 0, whole, "whole")]
@@ -284,7 +284,7 @@ def _bar(label: str, counts: Sequence[int], left: int, whole: int, style: str) -
 
 
 def bars(found: dict[str, Any]) -> dict[str, Any]:
-    """Heights in percent of the highest, what each stands for, and where the threshold is, in percent of the width."""
+    """Bar heights in percent of the highest, the label of each, and the threshold's position in percent of the width."""
     counts: Sequence[int] = found["counts"]
     highest, threshold = max(counts), found["threshold"]
     edges = [5 * number / BINS for number in range(BINS + 1)]

@@ -1,14 +1,15 @@
-"""Passages that many documents repeat, such as a site's notices: cut from all of these documents but one.
+"""Cuts passages that many documents repeat, such as a site's notices, from all of these documents but one.
 
 A passage is a line, as in CCNet (Wenzek et al. 2020, arXiv 1911.00359), three sentences, as in C4 (arXiv 1910.10683), or 50 words,
-as in RefinedWeb (arXiv 2306.01116). Fenced code, headings, formulas, parts of a sentence that goes on, and lines that introduce code
-are not passages: textbooks repeat those. Of the documents that hold a passage, the one with the smallest id of those that stay
-keeps it, so the order of the sources does not matter; one of an earlier increment comes before all. Where fewer documents hold
-it than `passages.documents`, it stays in all of them: copies of whole texts are for deduplication to find.
+as in RefinedWeb (arXiv 2306.01116). Fenced code, headings, formulas, parts of an unfinished sentence, and lines that introduce
+code are not passages: textbooks repeat them. Of the kept documents with a passage, the one with the smallest id keeps it,
+so the order of the sources does not matter; a document of an earlier increment has precedence. A passage in fewer than
+`passages.documents` documents stays in all of them: deduplication finds copies of whole texts.
 
-In two phases over the results of `clean`. The first hashes passages; here they are counted, a range of hash values at a
-time, so that memory beyond that range is five bytes per passage. The second cuts what is marked, and drops a document of which
-nearly all is repeated, or which without its repeated passages fails a rule. One of which more than half is repeated stays whole: a text without its half is not readable.
+It takes two phases over the results of `clean`. The first hashes passages; here they are counted, one range of hash values at
+a time, so that memory beyond that range is five bytes per passage. The second cuts the marked passages, and drops a document
+that is nearly all repeated, or that fails a rule without its repeated passages. A document that is more than half repeated
+stays whole, since half a text is not readable.
 """
 
 import json
@@ -41,21 +42,21 @@ from components.params.curation import PassagesParams
 from components.text.characters import UNSPACED
 from components.text.shingles import sketch
 
-KNOWN = "passages.bin"  # of an increment: its passages by their hash, and how many documents hold each
+KNOWN = "passages.bin"  # of an increment: its passages by hash, and how many documents contain each
 RULE = "repeated_passages"
-MIN_WORDS = 5  # of a line that is a passage
-MIN_UNSPACED = 10  # characters of a line that is a passage, in scripts that do not part words
-SPENT = 0.9  # of a document's characters: nothing is left to read
+MIN_WORDS = 5  # minimum for a line to be a passage
+MIN_UNSPACED = 10  # minimum characters for a line to be a passage, in scripts without spaces between words
+SPENT = 0.9  # repeated share of its characters at which a document is dropped
 HALF = 0.5
 WINDOW = {"lines": 1, "sentences": 3, "words": 50}
-SAMPLED = 8  # of the runs of words, which overlap, one in so many is hashed; longer copies hold several
+SAMPLED = 8  # one in this many of the overlapping runs of words is hashed; longer copies contain several
 AT_ONCE = 1 << 21  # passages counted at once: about 150 MB
 HASHES, COUNTS = "hashes.npy", "counts.npy"
-STAYS = "stays.npy"  # of a cut result: which documents of the result of `clean` are in it
+STAYS = "stays.npy"  # of a cut result: which documents of the `clean` result are in it
 _MULTIPLIER = np.uint64(0xD1342543DE82EF95)
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _SENTENCE_END = re.compile(r"[.?!…][\"'”\u2019»)\]]*\s+|[\u3002\uff01\uff1f][”\u2019\u300d\u300f\uff09]*\s*")
-_WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")  # a character is a word in scripts that do not part words
+_WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")  # in scripts without spaces, each character is a word
 _COUNTED = np.dtype([("hash", "<u8"), ("documents", "<u4")])
 
 
@@ -96,7 +97,7 @@ def _atoms(text: str, params: PassagesParams) -> Iterator[tuple[int, int, str]]:
         if not (fenced and fenced[number]):
             if params.unit != "lines":
                 yield from _parts(line, start, params.unit)
-            elif is_long(line):  # few are, and the rest takes longer
+            elif is_long(line):  # few lines are, and the other checks take longer
                 key = line.strip(" \t*-•>|")
                 introduces = fenced is not None and any(fenced[number + 1 : number + 3])
                 if is_long(key) and _stands_alone(key) and not introduces:
@@ -110,19 +111,19 @@ def _is_long(line: str) -> bool:
 
 
 def _is_long_unspaced(line: str) -> bool:
-    """The same of a line that may be in a script that does not part words."""
+    """Whether a line that may be in a script without spaces between words is as long as a passage."""
     return _is_long(line) or len(_UNSPACED.findall(line)) >= MIN_UNSPACED
 
 
 def _stands_alone(line: str) -> bool:
-    """Whether a line is whole in itself: no heading, no formula, no part of a wrapped sentence."""
+    """Whether a line is complete: not a heading, a formula or a part of a wrapped sentence."""
     return not (
         line[0] == "#" or line[0].islower() or line[-1] in ",;:\uff0c\uff1b\uff1a\u3001" or "$" in line or "\\" in line
     )
 
 
 def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
-    """Sentences or words of a line, each with what is between it and the next one."""
+    """Start, end (where the next one starts) and lower-case text of each sentence or word of a line."""
     if unit == "sentences":
         borders = [0, *(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]
         keys = [line[a:b].strip().lower() for a, b in pairwise(borders)]
@@ -139,9 +140,9 @@ class Cut(NamedTuple):
     """Results of `clean` without repeated passages.
 
     Attributes:
-        folders: of the results; one that holds no such passage is what it was.
-        ranks: int32 (documents of `clean`,), the same of equal texts; the lower one keeps a passage.
-        keepers: bool (ranks,), which keep a passage that others have lost.
+        folders: of the results; a result without repeated passages keeps its folder.
+        ranks: int32 (documents of `clean`,), equal for equal texts; the lowest rank keeps a passage.
+        keepers: bool (ranks,), which keep a passage that was cut from others.
     """
 
     folders: list[Path]
@@ -149,7 +150,7 @@ class Cut(NamedTuple):
     keepers: np.ndarray
 
     def stays(self, kept: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-        """bool (documents of `clean`,): which of them stay.
+        """bool (documents of `clean`,): which of them are kept.
 
         Args:
             kept: bool, by position in the cut results.
@@ -165,7 +166,7 @@ class Cut(NamedTuple):
         return np.concatenate([np.zeros(0, dtype=bool), *stays])
 
     def loses(self, stays: np.ndarray) -> bool:
-        """Whether a passage that was cut from others is lost, since no document that keeps it stays."""
+        """Whether a passage is lost: it was cut from others, and no document that contains it is kept."""
         staying = np.zeros(len(self.keepers), dtype=bool)
         staying[self.ranks[stays]] = True
         return bool((self.keepers & ~staying).any())
@@ -173,7 +174,7 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class _Hashed:
-    """A result of `clean` whose passages are hashed."""
+    """A result of `clean` to hash."""
 
     cleaned: Path
     params: PassagesParams
@@ -201,10 +202,10 @@ def without_repeated(
     """Results of `clean` without repeated passages.
 
     Args:
-        facts: what the results depend on.
+        facts: everything that the results depend on.
         earlier: the folders of the increments before, with their KNOWN.
         folder: for the KNOWN of this increment.
-        avoided: bool (documents,), which keep a passage only where no other one can.
+        avoided: bool (documents,), which keep a passage only if no other document can.
     """
     own = params.passages
     if not own.kinds:
@@ -227,7 +228,7 @@ def without_repeated(
 
 
 def hash_unit(unit: _Hashed, folder: Path) -> None:
-    """Write the hashes of a result's passages, and how many each document has, into a folder."""
+    """Write the hashes of a result's passages, and the number per document, to a folder."""
     hashes, counts = [np.zeros(0, dtype=np.uint64)], []
     with pq.ParquetFile(unit.cleaned / DOCUMENTS) as file:
         for batch in file.iter_batches(batch_size=1_000, columns=["text", "kind"]):
@@ -242,10 +243,10 @@ def hash_unit(unit: _Hashed, folder: Path) -> None:
 def _mark(
     ranks: Sequence[np.ndarray], hashed: Sequence[Path], least: int, earlier: Sequence[Path], known: Path
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """bool (passages,) of each result: which ones are cut. And bool (ranks,): which documents keep what others lose. Writes all
-    passages with their counts.
+    """bool (passages,) per result: which passages to cut; and bool (ranks,): which documents keep passages cut from others.
+    Writes all passages with their counts.
 
-    Memory: a byte and four per passage, and AT_ONCE passages at a time.
+    Memory: five bytes per passage, and AT_ONCE passages at a time.
     """
     hashes = [np.load(folder / HASHES, mmap_mode="r", allow_pickle=False) for folder in hashed]
     counts = (np.load(folder / COUNTS, allow_pickle=False) for folder in hashed)
@@ -272,7 +273,7 @@ def _mark(
 
 
 def _ranks(cleaned: Sequence[Path], avoided: np.ndarray | None) -> list[np.ndarray]:
-    """int32 (documents,) of each result: the rank by the id; equal texts are one document, and the avoided come last."""
+    """int32 (documents,) per result: rank by id; equal texts count as one document, and avoided ones come last."""
     ids = [document_ids.pack(pq.read_table(folder / DOCUMENTS, columns=["id"])["id"].to_pylist()) for folder in cleaned]
     together = np.concatenate([np.zeros((0, 2), dtype=np.uint64), *ids])
     order = np.lexsort((together[:, 1], together[:, 0]))
@@ -297,7 +298,7 @@ def _slice(known: np.ndarray, low: int, high: int) -> np.ndarray:
 def _repeated(
     values: np.ndarray, ranks: np.ndarray, least: int, earlier: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """bool (passages,): held by `least` documents or more, and not first here; and all distinct passages with their counts."""
+    """bool (passages,): in at least `least` documents, and not first here; and all distinct passages with their counts."""
     order = np.lexsort((ranks, values))
     value, rank = values[order], ranks[order]
     fresh = np.append(True, value[1:] != value[:-1])[: len(value)]
@@ -320,7 +321,7 @@ def _repeated(
 
 
 def cut_unit(unit: _Marked, folder: Path) -> None:
-    """Write a result again without what is marked, into a folder."""
+    """Write a result without its marked passages to a folder."""
     counts = np.load(unit.hashed / COUNTS, allow_pickle=False)
     marks = np.unpackbits(np.frombuffer(unit.marks, dtype=np.uint8), count=int(counts.sum())).astype(bool)
     ends = np.cumsum(counts)
@@ -365,7 +366,7 @@ def cut_unit(unit: _Marked, folder: Path) -> None:
 
 
 def _replaced(table: pa.Table, rows: Mapping[int, Mapping[str, Any]]) -> pa.Table:
-    """The table with other ids, texts and metadata in some rows."""
+    """The table with new ids, texts and metadata in some rows."""
     mask = np.zeros(table.num_rows, dtype=bool)
     mask[list(rows)] = True
     for name in ("id", "text", "metadata"):
@@ -376,7 +377,7 @@ def _replaced(table: pa.Table, rows: Mapping[int, Mapping[str, Any]]) -> pa.Tabl
 
 
 def cut(text: str, kind: str, marks: np.ndarray, params: PassagesParams) -> tuple[str, float, int]:
-    """A text without the marked ones of its passages; the share of its characters in them; how many pieces went."""
+    """A text without its marked passages; their share of its characters; the number of pieces cut."""
     found = passages_of(text, params)
     goes = np.zeros(len(found.spans) + 1, dtype=np.int64)
     first = found.first[marks]
@@ -403,7 +404,7 @@ def _changed(row: dict[str, Any], text: str, passages: int) -> dict[str, Any]:
 
 
 def _failures(rows: Mapping[int, Mapping[str, Any]], params: CurationParams) -> dict[int, Failure]:
-    """The first rule that each text fails now that it is shorter, by its place."""
+    """The first rule that each shortened text fails, by row."""
     found = {place: first_failure(row["text"], row["kind"], params) for place, row in rows.items()}
     of_web = [place for place, row in rows.items() if row["kind"] in params.web.kinds and not found[place]]
     spoken = [json.loads(rows[place]["metadata"]).get("language", language.ENGLISH) for place in of_web]
@@ -422,11 +423,9 @@ def _drop(row: dict[str, Any], rule: str, value: float, threshold: float, detail
 
 
 def _count_drop(figures: dict[str, Any], row: dict[str, Any], rule: str) -> None:
-    """Count a document as dropped that was counted as passed; its bytes are those of its text by now."""
+    """Count as dropped a document that was counted as passed, with the bytes of its present text."""
     key, size = [row["kind"], origin(row["source"]), row["license"]], len(row["text"].encode())
-    entry = next(
-        entry for entry in figures["counts"] if entry[:4] == [*key, ""]
-    )  # there is one for each portion of the rows
+    entry = next(entry for entry in figures["counts"] if entry[:4] == [*key, ""])  # each portion of the rows has one
     entry[4] -= 1
     entry[5] -= size
     figures["counts"].append([*key, rule, 1, size])

@@ -1,7 +1,7 @@
-"""The rules of curation: which one a normalised text fails first, if any.
+"""The rules of curation, and which of them a normalised text fails first.
 
 Pure functions of one text. Rules on lines and characters follow Gopher (Rae et al. 2021, arXiv 2112.11446, appendix
-A1); prose and code have their own thresholds, since web rules destroy code. Those for prose skip fenced code and
+A1); prose and code have their own thresholds, since web rules would drop good code. Rules for prose skip fenced code and
 displayed formulas.
 """
 
@@ -12,7 +12,7 @@ from components.curation.filters.fenced import prose_of
 from components.params import CurationParams
 from components.text.ngrams import BLANK, LETTER, count_classes
 
-SHORT = 3  # words; shorter lines are marks, brackets, names of speakers
+SHORT = 3  # words; shorter lines are marks, brackets or names of speakers
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule held against a text. `least`: whether the threshold is the least that passes, or the most."""
+    """A rule applied to a text. `least`: whether the threshold is the lowest or the highest value that passes."""
 
     rule: str
     value: float
@@ -48,7 +48,7 @@ def first_failure(text: str, kind: str, params: CurationParams) -> Failure | Non
 
 
 def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
-    """Every rule for texts of the kind, in the order in which they are held."""
+    """Every rule for texts of the kind, in the order in which they are applied."""
     chars = len(text)
     yield Check("min_chars", chars, params.min_chars, True, f"{chars} characters")
     if kind in params.max_chars:
@@ -67,16 +67,16 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
 
 
 def alpha_fraction(text: str) -> float:
-    """Letters among the non-blank characters, 0 to 1."""
+    """Share of letters among the non-blank characters, 0 to 1."""
     counts = count_classes(text)
     return counts[LETTER] / max(1, len(text) - counts[BLANK])
 
 
 def duplicate_line_fraction(text: str) -> float:
-    """Share of the characters that stand in lines which repeat an earlier one, 0 to 1; shorter lines than SHORT words
-    repeat nothing.
+    """Share of the characters in lines that repeat an earlier line, 0 to 1. Lines of fewer than SHORT words are not
+    counted as repeated.
 
-    Not of the lines: the closing brackets of examples are many lines of a technical text, and little of it.
+    Characters are counted, not lines: closing brackets are many lines of a technical text, but few of its characters.
     """
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     whole = sum(map(len, lines))

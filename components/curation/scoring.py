@@ -3,7 +3,7 @@ documents in parallel.
 
 Later increments of a corpus are scored by the classifier that learned from the first.
 
-A result of the phase `score` is a folder with `scores.npy`, float32 (documents,), of one result of `clean`.
+A result of the phase `score` is a folder with `scores.npy`, float32 (documents,), for one result of `clean`.
 """
 
 import fnmatch
@@ -39,8 +39,8 @@ from components.tracking import Tracker
 SCORES = "scores.npy"
 CLASSIFIER = "classifier.npz"
 AT_ONCE = 512  # documents scored at once
-NAMED = 1_000  # documents of either side that the user names, at most
-CERTAIN = 0.9  # probability of another language than English from which a text is not judged by English references
+NAMED = 1_000  # maximum documents on each side that the user names
+CERTAIN = 0.9  # probability of a non-English language above which English references do not judge a text
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class _Unit:
 
 
 class _Examples(NamedTuple):
-    """What a classifier learns from: texts with their kinds and values from 0 to 5, where the labels among them are from, and
-    how many they are.
+    """Training examples of a classifier: texts with their kinds and values from 0 to 5, the source of the labels among them,
+    and the number of labels.
     """
 
     texts: list[str]
@@ -65,14 +65,14 @@ class _Examples(NamedTuple):
 def learn(
     documents: Cleaned, work: Work, params: EducationParams, seed: int, folder: Path, tracker: Tracker
 ) -> dict[str, Any]:
-    """Learn from reference texts and labels of a sample; a classifier is written to CLASSIFIER in a folder.
+    """Learn from reference texts and labels of a sample; the classifier is written to CLASSIFIER in a folder.
 
     Returns:
-        `state`, `skipped` (why, by kind that is not filtered) and, where there is enough to learn from, `labels` (how many),
-        `provenance` (of labels and reference texts), `kinds` (held-out metrics per kind) and `classifier`, its name.
+        `state`, `skipped` (the reason per kind that is not filtered) and, if there is enough to learn from, `labels` (their
+        number), `provenance` (of labels and reference texts), `kinds` (held-out metrics per kind) and `classifier`, its name.
 
     Raises:
-        StepError: the labels cannot be had, or no document matches a pattern of `good` or `bad`.
+        StepError: the labels are not available, or no document matches a pattern of `good` or `bad`.
     """
     present = [KINDS[code] for code in np.unique(documents.kinds).tolist()]
     unread = _unread(documents, params)
@@ -110,7 +110,7 @@ def learn(
 def _judged(
     documents: Cleaned, unread: np.ndarray, present: Sequence[str], params: EducationParams
 ) -> tuple[list[str], dict[str, str]]:
-    """The kinds that reference texts judge, and those that they cannot, each with the reason."""
+    """The kinds that reference texts can judge; and those that they cannot, with the reasons."""
     if params.annotator != "builtin":
         return [], {}
     judged, skipped = [], {}
@@ -127,7 +127,7 @@ def _judged(
 def _labelled(
     documents: Cleaned, unread: np.ndarray, work: Work, params: EducationParams, seed: int, tracker: Tracker
 ) -> _Examples:
-    """A sample with its labels; without labels where it is too small to learn from."""
+    """A sample with its labels; without labels if it is too small to learn from."""
     if params.annotator == "builtin":
         unread = documents.kinds != KINDS.index("code")
     positions, ids, kinds = _sample(documents, unread, params.sample, seed)
@@ -148,11 +148,10 @@ def _references(documents: Cleaned, params: EducationParams, seed: int) -> _Exam
 
 
 def _named(documents: Cleaned, params: EducationParams, side: str) -> list[str]:
-    """The documents that the user names as good or bad by patterns of their sources; of more than NAMED those with the least
-    ids.
+    """The documents that the user names as good or bad by patterns of their sources; at most NAMED, with the smallest ids.
 
     Raises:
-        StepError: there is none.
+        StepError: no document matches.
     """
     patterns = getattr(params, side)
     if not patterns:
@@ -175,12 +174,12 @@ def score(
 ) -> np.ndarray:
     """The values of all documents, float32 (documents,), 0 to 5.
 
-    NaN where it isn't known: of all where there is no classifier, of a kind whose classifier is not reliable or that it has
-    not learned, and of documents in languages that it cannot judge.
+    A value is NaN if there is no classifier, if the classifier is not reliable for the kind or has not learned it, or if it
+    cannot judge the document's language.
 
     Args:
-        learned: what `learn` has returned.
-        folder: where it has written the classifier.
+        learned: the result of `learn`.
+        folder: where `learn` has written the classifier.
     """
     if "classifier" not in learned:
         return np.full(len(documents), np.nan, dtype=np.float32)
@@ -193,8 +192,8 @@ def score(
 
 
 def _other_languages(documents: Cleaned, values: np.ndarray, params: EducationParams) -> np.ndarray:
-    """Positions of documents that would go although they are not in English: of prose nobody has looked at the language where
-    the corpus is English.
+    """Positions of documents that would be dropped although they are not in English: where only English is kept, the
+    language of prose is not checked earlier.
     """
     text = documents.kinds != KINDS.index("code")
     places = np.flatnonzero(text & (values < max(params.min_value.values(), default=0.0)))
@@ -204,8 +203,8 @@ def _other_languages(documents: Cleaned, values: np.ndarray, params: EducationPa
 
 
 def thresholds(documents: Cleaned, scores: np.ndarray, params: EducationParams) -> dict[str, float]:
-    """The value below which documents go, by kind: `min_value`, lowered to the quantile that `max_drop` names where more of the
-    documents are below it.
+    """The value below which documents are dropped, by kind: `min_value`, or the quantile that `max_drop` names if that is
+    lower.
     """
     found = {}
     for kind, least in params.min_value.items():
@@ -216,13 +215,13 @@ def thresholds(documents: Cleaned, scores: np.ndarray, params: EducationParams) 
 
 
 def with_thresholds(params: CurationParams, learned: Mapping[str, Any]) -> CurationParams:
-    """The parameters with the thresholds of a run in place of those that it started from."""
+    """The parameters with the thresholds that a run computed, instead of the configured ones."""
     education = params.education.model_copy(update={"min_value": learned["thresholds"]})
     return params.model_copy(update={"education": education})
 
 
 def follows_length(documents: Cleaned, scores: np.ndarray) -> dict[str, float | None]:
-    """By kind that has values, the rank correlation of value and length in characters."""
+    """The rank correlation of value and length in characters, for each kind that has values."""
     lengths = documents.lengths().astype(np.float64)
     lengths[np.isnan(scores)] = np.nan
     present = [KINDS[code] for code in np.unique(documents.kinds[~np.isnan(scores)]).tolist()]
@@ -230,9 +229,7 @@ def follows_length(documents: Cleaned, scores: np.ndarray) -> dict[str, float | 
 
 
 def went(documents: Cleaned, scores: np.ndarray, low: np.ndarray) -> dict[str, dict[str, int]]:
-    """By kind: how many documents were `scored`, how many of them have a value `below` the threshold, and how many were not
-    scored (`unscored`).
-    """
+    """Numbers of documents by kind: `scored`, `below` (scored with a value below the threshold) and `unscored`."""
     table = {}
     for code in np.unique(documents.kinds).tolist():
         mine = documents.kinds == code
@@ -242,13 +239,13 @@ def went(documents: Cleaned, scores: np.ndarray, low: np.ndarray) -> dict[str, d
 
 
 def _of_kind(documents: Cleaned, figures: np.ndarray, kind: str) -> np.ndarray:
-    """The figures of a kind's documents that have one."""
+    """The values of a kind's documents, without NaN."""
     own = figures[documents.kinds == KINDS.index(kind)]
     return own[~np.isnan(own)]
 
 
 def named_classifier(work: Path, learned: Mapping[str, Any], folder: Path) -> Path:
-    """The classifier under its content's name in the folder of kept work, where `components.curation.why` looks for it."""
+    """The classifier, named by its content in the folder of kept work, where `components.curation.why` looks for it."""
     path = work / learned["classifier"]
     if not path.exists():
         with atomic_file(path) as partial:
@@ -257,21 +254,21 @@ def named_classifier(work: Path, learned: Mapping[str, Any], folder: Path) -> Pa
 
 
 def _unread(documents: Cleaned, params: EducationParams) -> np.ndarray:
-    """bool (documents,): which ones are in a language of which nothing is learned."""
+    """bool (documents,): which documents are in a language that is not learned."""
     return documents.foreign if params.annotator == "builtin" else np.zeros(len(documents), dtype=bool)
 
 
 def _sample(documents: Cleaned, unread: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, list[str], list[str]]:
-    """Positions, ids and kinds of the documents to label, by position. A text in several kinds is of the first in KINDS.
+    """Positions, ids and kinds of the documents to label, by position. A text in several kinds has the first one in KINDS.
 
     Args:
-        unread: bool (documents,), which ones cannot be labelled.
+        unread: bool (documents,), which documents cannot be labelled.
     """
     sample = Sample(count, seed)
     for number, start in enumerate(documents.starts[:-1].tolist()):
         rows = [row for row in zip(*documents.strata(number), unread[start:], strict=False) if not row[3]]
         sample.add([row[0] for row in rows], [stratum(kind, length) for _, kind, length, _ in rows])
-    first = dict.fromkeys(sample.ids(), (len(KINDS), 0))  # place of the kind, and position
+    first = dict.fromkeys(sample.ids(), (len(KINDS), 0))  # index of the kind, and position
     for number, start in enumerate(documents.starts[:-1].tolist()):
         ids, kinds, _ = documents.strata(number)
         for offset, (name, kind) in enumerate(zip(ids, kinds, strict=True)):
@@ -293,7 +290,7 @@ def _score_all(documents: Cleaned, work: Work, classifier: Path) -> np.ndarray:
 
 
 def score_unit(unit: _Unit, folder: Path) -> None:
-    """Write the values of a result's documents into a folder."""
+    """Write the values of a result's documents to a folder."""
     classifier = _classifier(unit.classifier)
     parts = [np.zeros(0, dtype=np.float32)]
     with pq.ParquetFile(unit.documents / DOCUMENTS) as file:

@@ -5,12 +5,12 @@ import textwrap
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
-# What `parse` raises of a text that is none, or too deep.
+# Errors that `parse` raises for a text that is not Python, or is nested too deeply.
 NO_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 
-# One thread of the process parses, for two reasons. CPython counts how deep a tree is in one place for all threads, so two that
-# parse at once may make each other fail (SystemError: recursion depth mismatch). And it counts from how deep the caller is, so
-# that the same text would parse in one engine and not in another.
+# One thread of the process parses, for two reasons. CPython counts the depth of a tree in one place for all threads, so two
+# that parse at once may make each other fail (SystemError: recursion depth mismatch). And it starts from the caller's depth,
+# so the same text would parse in one engine and not in another.
 _PARSER = ThreadPoolExecutor(1, "parser")
 
 

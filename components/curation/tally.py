@@ -1,4 +1,4 @@
-"""What is counted while verdicts are given, for the page: documents and bytes by stage, source and licence, and samples.
+"""Counts for the data page, made while verdicts are given: documents and bytes by stage, source and licence, and samples.
 
 Memory grows with the number of origins (hosts, top folders), not with the documents.
 """
@@ -14,11 +14,11 @@ from components.curation.token_rates import CHARACTERS, COUNTED, TRAINED
 from components.documents import Document, Drop
 
 STAGES = ("language", "rules", "decontamination", "educational value", "duplicates")
-NEAREST = 3  # samples per rule, of what went and of what stayed
-SAMPLED, SAMPLED_CHARACTERS = 1_000, 2_000_000  # kept documents whose figures are looked at for the border, at most
-SAMPLED_OF_STAGE = 100  # documents that a stage dropped, of which tokens are counted
+NEAREST = 3  # samples per rule, of dropped and of kept documents
+SAMPLED, SAMPLED_CHARACTERS = 1_000, 2_000_000  # maximum kept documents examined for values near a threshold
+SAMPLED_OF_STAGE = 100  # maximum documents dropped by a stage whose tokens are counted
 EXCERPT = 400  # characters of a sample
-Counts = Counter[tuple[str, ...]]  # documents and bytes, by whatever they are counted by
+Counts = Counter[tuple[str, ...]]  # documents and bytes, by key
 
 
 def stage_of(rule: str) -> str:
@@ -33,9 +33,9 @@ def stage_of(rule: str) -> str:
 
 
 def origin(source: str) -> str:
-    """Where a document is from, in short: the host of an address, the first part of a dotted name, the first folder.
+    """A document's origin in short: the host of an address, the first part of a dotted name, or the first folder.
 
-    The number of a row or record in a file or data set, as readers put it behind the name, tells no place.
+    The number of a row or record that readers append to the name of a file or data set is ignored.
     """
     whole, colon, number = source.rpartition(":")
     source = whole if colon and number.isdigit() else source
@@ -50,7 +50,7 @@ def origin(source: str) -> str:
 
 
 def count_rows(rows: Iterable[Mapping[str, Any]], rules: Iterable[str]) -> list[list[Any]]:
-    """[kind, origin, licence, rule, documents, bytes] of raw rows; the rule that each has failed, or an empty string."""
+    """[kind, origin, licence, rule, documents, bytes] of raw rows; the rule is the one they failed, or an empty string."""
     documents: Counts = Counter()
     sizes: Counts = Counter()
     for row, rule in zip(rows, rules, strict=True):
@@ -61,12 +61,12 @@ def count_rows(rows: Iterable[Mapping[str, Any]], rules: Iterable[str]) -> list[
 
 
 class Tally:
-    """Takes every verdict, in order.
+    """Counts every verdict, in order.
 
     Attributes:
         kept: [documents, bytes] by kind and origin.
         licenses: [documents, bytes] kept, by licence.
-        late: [documents, bytes] by kind, origin and rule, of what went after all were scored.
+        late: [documents, bytes] by kind, origin and rule, of documents dropped after scoring.
     """
 
     def __init__(self) -> None:
@@ -74,10 +74,10 @@ class Tally:
         self.licenses: dict[str, list[int]] = {}
         self.late: dict[tuple[str, str, str], list[int]] = {}
         self._border: dict[str, list[tuple[float, str, Drop]]] = {}
-        self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents of the least value, by kind
+        self._low: dict[str, list[tuple[float, str, Document]]] = {}  # kept documents with the lowest values, by kind
         self._sample: list[tuple[int, str, Document]] = []
         self._starts: list[tuple[int, str, tuple[str, str]]] = []
-        self._sample_characters, self._sample_limit = 0, -math.inf  # ranks at or under the limit are out
+        self._sample_characters, self._sample_limit = 0, -math.inf  # ranks up to the limit are left out
         self._dropped: dict[str, list[tuple[int, str]]] = {}  # by stage
 
     def keep(self, document: Document) -> None:
@@ -94,18 +94,18 @@ class Tally:
             )
 
     def drop(self, drop: Drop, row: Mapping[str, Any] | None) -> None:
-        """`row`: the document, where it went after all were scored."""
+        """Count a drop; `row` is the document if it was dropped after scoring, else None."""
         if row is not None:
             add(self.late, (row["kind"], origin(row["source"]), drop.rule), 1, len(row["text"].encode()))
         _push(self._dropped.setdefault(stage_of(drop.rule), []), (-_draw(drop.id), drop.id), SAMPLED_OF_STAGE)
         if drop.value is not None and drop.threshold is not None:
             distance = abs(drop.value - drop.threshold)
             near = self._border.setdefault(drop.rule, [])
-            if all(name != drop.id for _, name, _ in near):  # a text that is there twice is shown once
+            if all(name != drop.id for _, name, _ in near):  # a repeated text is shown once
                 _push(near, (-distance, drop.id, drop), NEAREST)
 
     def _take_sample(self, document: Document, rank: int) -> None:
-        """Those with the highest ranks, as many as both bounds allow, in whatever order they come."""
+        """Sample the documents with the highest ranks, up to both limits, whatever the order they arrive in."""
         if rank <= self._sample_limit or len(document.text) > SAMPLED_CHARACTERS:
             return
         heapq.heappush(self._sample, _Item((rank, document.id, document)))
@@ -115,21 +115,21 @@ class Tally:
             self._sample_characters -= len(gone.text)
 
     def border(self) -> dict[str, list[Drop]]:
-        """By rule, what went with the figures nearest the threshold, nearest first."""
+        """By rule, the drops with values nearest the threshold, nearest first."""
         return {rule: [drop for *_, drop in sorted(heap, key=_order)] for rule, heap in sorted(self._border.items())}
 
     def least_valued(self) -> dict[str, list[Document]]:
-        """By kind, the kept documents of the least educational value, least first."""
+        """By kind, the kept documents with the lowest educational values, lowest first."""
         return {
             kind: [document for *_, document in sorted(heap, key=_order)] for kind, heap in sorted(self._low.items())
         }
 
     def sample(self) -> list[Document]:
-        """Some kept documents, by a hash of their ids."""
+        """Some kept documents, chosen by a hash of their ids."""
         return [document for *_, document in sorted(self._sample, key=_order)]
 
     def starts(self) -> list[tuple[str, str]]:
-        """Kind and first characters of some kept documents, by a hash of their ids."""
+        """Kind and first characters of some kept documents, chosen by a hash of their ids."""
         return [start for *_, start in sorted(self._starts, key=_order)]
 
     def dropped_sample(self) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _order(item: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _push(heap: list[Any], item: tuple[Any, ...], most: int) -> None:
-    """Keep the `most` items with the largest first part; equal ones by id."""
+    """Keep the `most` items with the largest first part; ties are ordered by id."""
     if len(heap) < most:
         heapq.heappush(heap, _Item(item))
     elif heap[0] < _Item(item):
@@ -161,7 +161,7 @@ def _push(heap: list[Any], item: tuple[Any, ...], most: int) -> None:
 
 
 class _Item(tuple):
-    """Compares by its first two parts alone: documents have no order."""
+    """A heap item that compares by its first two parts only, since documents have no order."""
 
     def __lt__(self, other: Any) -> bool:
         return self[:2] < other[:2]

@@ -1,7 +1,7 @@
 """The text of a document as curation keeps it: one Unicode form, one line end, no invisible characters, no mojibake.
 
-Pure functions of one text. Mojibake is text that was decoded by another encoding than it was written in; ftfy (Speer
-2019, doi 10.5281/zenodo.2591652) finds and undoes it, line by line, where its own heuristic says that a line is bad.
+Pure functions of one text. Mojibake is text that was decoded with a different encoding than it was written in; ftfy (Speer
+2019, doi 10.5281/zenodo.2591652) finds and undoes it, line by line, where its own heuristic calls a line bad.
 """
 
 import functools
@@ -13,21 +13,21 @@ from components.text.characters import visible
 
 _HIDDEN = re.compile(
     "[^\x00-\x7f\xa0\xad][\xa0\xad]"
-)  # a no-break blank or soft hyphen that mojibake may be made of: "Ã\xa0" for "à"
+)  # a no-break space or soft hyphen that may be part of mojibake: "Ã\xa0" for "à"
 _BLANK_LINES = re.compile(r"\n{4,}")
-_ROUNDS = 4  # in which a repair must come to rest; text of several layers of mojibake takes one or two
+_ROUNDS = 4  # maximum rounds until a repair changes nothing more; several layers of mojibake take one or two
 
 
 def repair(text: str, kind: str) -> str:
     """The text as curation keeps it. `repair(repair(text, kind), kind)` is `repair(text, kind)`.
 
     Args:
-        kind: of the document. Mojibake is undone in `web` alone: what was written for this project or by a compiler's
-            rules is not to be guessed at.
+        kind: of the document. Mojibake is undone only in `web`: other texts were written for this project or for a
+            compiler, so a guess may do harm.
     """
     if kind != "web" or text.isascii():
         return normalise(text, kind)
-    if _HIDDEN.search(text):  # before they go
+    if _HIDDEN.search(text):  # before normalise removes these characters
         text = _without_mojibake(text)
     text = normalise(text, kind)
     if not _may_be_bad().search(text):
@@ -38,14 +38,14 @@ def repair(text: str, kind: str) -> str:
         if fixed == repaired:
             return repaired
         repaired = normalise(fixed, kind)
-    return text  # no rest, so no telling which of its readings was meant
+    return text  # the repair does not settle, so the intended text is unknown
 
 
 def normalise(text: str, kind: str) -> str:
-    """NFC, Unix line ends, no control or invisible characters, no trailing blanks, at most two empty lines, one final newline.
+    """NFC, Unix line ends, no control or invisible characters, no trailing spaces, at most two empty lines, one final newline.
 
     Args:
-        kind: of the document. No-break blanks and hyphens become ordinary ones, except in code, whose literals may mean them.
+        kind: of the document. No-break spaces and hyphens become ordinary ones, except in code, whose literals may need them.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -80,13 +80,13 @@ def _ftfy() -> tuple[Callable[[str], bool], Callable[[str], str]]:
 def _may_be_bad() -> re.Pattern[str]:
     """Matches every text that ftfy calls bad, and few others, in a fraction of the time.
 
-    Whatever its heuristic looks for holds a C1 control character, two neighbours out of its categories, or one of the
+    Every pattern of its heuristic contains a C1 control character, two neighbours out of its categories, or one of the
     few letters that it suspects on their own.
     """
     from ftfy.badness import MOJIBAKE_CATEGORIES as categories
 
     suspects, controls = "".join(categories.values()), categories["c1"]
-    # All begins with a set of characters, since `re` finds a member of one quickest.
+    # Each alternative begins with a set of characters, since `re` finds a member of one quickest.
     return re.compile(
         rf"[{suspects}{controls}ÃÂŒœ](?:(?<=[{suspects}])[{suspects}]|(?<=[{controls}])|(?<=[ÃÂŒœ])[^A-Za-z])"
     )

@@ -1,6 +1,4 @@
-"""How many tokens each byte of text becomes, by kind and stage: counted on a sample, since counting all would take longer than
-judging them.
-"""
+"""Tokens per byte of text, by kind and stage, counted on a sample, since counting all would take longer than judging them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,23 +6,23 @@ from typing import Any
 
 from components.text import bpe
 
-KEPT = "kept"  # the stage of what stayed
-CHARACTERS = 4_000  # of a document that are looked at
-COUNTED, TRAINED = 200, 300  # documents that stayed: whose tokens are counted, and that the tokenizer learns from
+KEPT = "kept"  # the stage of kept documents
+CHARACTERS = 4_000  # maximum read per document
+COUNTED, TRAINED = 200, 300  # kept documents whose tokens are counted, and from which the tokenizer learns
 
 Sampled = Mapping[tuple[str, str], Sequence[str]]  # texts by kind and stage
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Tokens a byte.
+    """Tokens per byte.
 
     Attributes:
-        vocab_size: entries of the tokenizer; what is asked for, or fewer where the texts are few.
-        documents: whose tokens were counted.
+        vocab_size: entries of the tokenizer; the requested number, or fewer for few texts.
+        documents: number of documents that were counted.
         found: by kind and stage.
-        of_kinds: by kind; stands in for a stage of which nothing was sampled.
-        of_all: stands in for a kind of which nothing was sampled.
+        of_kinds: by kind, for stages without a sample.
+        of_all: for kinds without a sample.
     """
 
     vocab_size: int
@@ -34,11 +32,11 @@ class Rates:
     of_all: float
 
     def tokens(self, kind: str, stage: str, size: float) -> float:
-        """About how many tokens so many bytes are."""
+        """The approximate number of tokens in `size` bytes."""
         return size * self.found.get((kind, stage), self.of_kinds.get(kind, self.of_all))
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON takes it, for `from_json`."""
+        """The rates as JSON values, for `from_json`."""
         return asdict(self) | {"found": [[*key, rate] for key, rate in self.found.items()]}
 
     @classmethod
@@ -46,7 +44,7 @@ class Rates:
         return cls(**dict(facts) | {"found": {(kind, stage): rate for kind, stage, rate in facts["found"]}})
 
     def report(self) -> dict[str, Any]:
-        """For `curation.json`: bytes per token, by kind and stage."""
+        """Bytes per token, by kind and stage, for `curation.json`."""
         table: dict[str, dict[str, float]] = {}
         for (kind, stage), rate in sorted(self.found.items()):
             table.setdefault(kind, {})[stage] = round(1 / rate, 3)
@@ -57,9 +55,9 @@ def measure(texts: Sequence[str], sampled: Sampled, vocab_size: int) -> Rates:
     """Count the tokens of sampled texts with a tokenizer that learned from other texts, which stayed.
 
     Args:
-        texts: that the tokenizer learns from.
-        sampled: in which an empty text counts for nothing.
-        vocab_size: of the tokenizer, at most.
+        texts: texts from which the tokenizer learns.
+        sampled: texts to count; empty texts are ignored.
+        vocab_size: maximum entries of the tokenizer.
     """
     tokenizer = bpe.train((text[:CHARACTERS] for text in texts), vocab_size)
     counts = {key: _count(tokenizer, own) for key, own in sampled.items()}
@@ -74,7 +72,7 @@ def measure(texts: Sequence[str], sampled: Sampled, vocab_size: int) -> Rates:
 
 
 def _count(tokenizer: Any, texts: Sequence[str]) -> tuple[int, int]:
-    """Tokens and bytes."""
+    """The numbers of tokens and bytes."""
     starts = [text[:CHARACTERS] for text in texts]
     return sum(map(len, tokenizer.encode_batch_fast(starts))), sum(len(start.encode()) for start in starts)
 

@@ -1,4 +1,4 @@
-"""What becomes of each document, once all are scored and compared."""
+"""Verdicts: whether each document is kept or dropped, once all are scored and compared."""
 
 import json
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ from components.params import CurationParams
 
 
 class Verdicts:
-    """The documents that stay and the ledger's rows, in the order of the results; in each, what the rules have dropped comes
-    first.
+    """The kept documents and the ledger's rows, in the order of the results; in each result, documents dropped by rules
+    come first.
 
     Attributes:
-        tally: takes every verdict that has been given.
+        tally: counts every verdict.
 
     Args:
-        scores: float32 (documents,), educational value; NaN where it isn't known.
-        low: bool (documents,), whose value is below what its kind asks for.
+        scores: float32 (documents,), educational value; NaN = unknown.
+        low: bool (documents,), whether the value is below the threshold of the kind.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Verdicts:
         clusters = with_best_origins(documents, clusters)
         self.documents, self.scores, self.low, self.clusters, self.params = documents, scores, low, clusters, params
         self._kept, self._exact, self._known = clusters.kept, clusters.exact, clusters.known
-        self._sizes = clusters.sizes(~low)  # what goes for its value is nobody's duplicate
+        self._sizes = clusters.sizes(~low)  # a document dropped for its value does not count as a duplicate
         self.tally = Tally()
 
     def __iter__(self) -> Iterator[Document | Drop]:
@@ -68,7 +68,7 @@ class Verdicts:
         return self._duplicate(position, row, keeper)
 
     def _duplicate(self, position: int, row: dict[str, Any], keeper: str) -> Drop:
-        """Every sentence names the keeper as `document ID`, for programs to find."""
+        """A duplicate's drop, with a sentence that names the keeper as `document ID`, for programs to find."""
         known, size = self._known[position], int(self._sizes[position])
         if self._exact[position]:
             about = "of an earlier run" if known else f"one of {size}"
@@ -81,15 +81,15 @@ class Verdicts:
         resembles = f"resembles document {keeper}, {about}"
         jaccard = self.clusters.jaccard[position]
         threshold = self.params.duplicates.thresholds.get(row["kind"])
-        if threshold is None or jaccard < np.float32(threshold):  # the text went by the threshold of another kind
+        if threshold is None or jaccard < np.float32(threshold):  # another kind's threshold applied
             return _drop(row, "exact_duplicate", None, None, f"same text as one of another kind that {resembles}")
-        value = max(round(float(jaccard), 4), threshold)  # as float32, or rounded, what reaches it may be a bit less
+        value = max(round(float(jaccard), 4), threshold)  # float32 and rounding may put a value just below it
         return _drop(row, "near_duplicate", value, threshold, resembles)
 
 
 def with_best_origins(documents: Cleaned, clusters: Clusters) -> Clusters:
-    """Of equal texts of one kind, which are worth the same, the one stays that has a known licence and then the smallest
-    source, wherever it stands. Origins are read here, of such documents alone; `find` needs none.
+    """Clusters in which, among equal texts of one kind, the one with a known licence and then the smallest source is kept,
+    wherever it is. Origins are read here, only for such documents; `find` does not need them.
     """
     same = clusters.exact & ~clusters.known
     same[same] = documents.kinds[same] == documents.kinds[clusters.keeper[same]]
@@ -110,7 +110,7 @@ def with_best_origins(documents: Cleaned, clusters: Clusters) -> Clusters:
 
 
 def low_values(documents: Cleaned, scores: np.ndarray, params: CurationParams) -> np.ndarray:
-    """bool (documents,): whose value is below what its kind asks for."""
+    """bool (documents,): whether the value is below the threshold of the kind."""
     least = np.array([params.education.min_value.get(kind, -np.inf) for kind in KINDS], dtype=np.float32)
     return scores < least[documents.kinds]
 

@@ -1,7 +1,7 @@
-"""What happened to a document, and by which figures: `python -m components.curation.why ID`, or `--text FILE`.
+"""What happened to a document, and the measured values: `python -m components.curation.why ID`, or `--text FILE`.
 
-The id may be of the raw or of the curated document, or its first eight digits or more. A text may be a whole document or a
-piece of one. What no run has seen is judged now, by the parameters and the last run's classifier.
+The id is that of the raw or of the curated document, or at least its first eight digits. A text may be a whole document or
+a piece of one. A text that no run has seen is judged now, by the parameters and the last run's classifier.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from components.params import PARAMS_FILE, CurationParams, Params, load_params
 from components.text.shingles import shingle_sets
 from components.tracking import project_home
 
-SHORTEST = 8  # digits of an id that may stand for it
-SHOWN = 5  # documents that hold a piece of text
+SHORTEST = 8  # minimum digits that identify an id
+SHOWN = 5  # maximum documents listed for a piece of text
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a raw set, a curated one and a ledger have of some ids; of raw and curated documents each id and kind once."""
+    """The rows of a raw set, a curated set and a ledger for some ids; raw and curated documents once per id and kind."""
 
     raw: list[Row]
     kept: list[Row]
@@ -92,7 +92,7 @@ def _look(given: argparse.Namespace, ids: set[str]) -> Found:
 
 
 def _holders(text: str, given: argparse.Namespace) -> list[str]:
-    """Ids of raw documents that hold a text once both are repaired; of more than SHOWN some."""
+    """Ids of raw documents that contain a text once both are repaired; stops after SHOWN + 1."""
     pieces = {kind: repair(text, kind).strip() for kind in KINDS}
     found: dict[str, None] = {}
     if not any(pieces.values()) or not Path(given.documents).is_dir():
@@ -107,7 +107,7 @@ def _holders(text: str, given: argparse.Namespace) -> list[str]:
 
 
 def _told(found: Found, given: argparse.Namespace, params: CurationParams, figures: bool = True) -> Iterator[str]:
-    """What became of each document, and its figures."""
+    """Lines on each document's verdict and its measured values."""
     rows, params = found.raw or found.kept, _as_the_run(given, params)
     if not rows:
         yield from _fate([], found.dropped, params)
@@ -116,7 +116,7 @@ def _told(found: Found, given: argparse.Namespace, params: CurationParams, figur
             yield ""
         names = {row["id"], row["raw_id"]}
         kept = [of for of in found.kept if of["kind"] == row["kind"] and names & {of["id"], of["raw_id"]} - {None}]
-        # The ledger knows no kinds: of a text that is there in two it's the source that tells which one went.
+        # The ledger has no kinds: for a text of two kinds, the source shows which one was dropped.
         alone = sum(of["id"] == row["id"] for of in rows) == 1
         dropped = [drop for drop in found.dropped if drop.id in names and (alone or drop.source in row["sources"])]
         yield f"{row['id']}: {row['kind']} from {row['source']}, licence {row['license']}, by {row['created_by']}"
@@ -151,7 +151,7 @@ def _fate(kept: list[Row], dropped: list[Drop], params: CurationParams) -> Itera
 
 
 def _figures(document: Document, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
-    """Every rule with its figure, as the parameters are now."""
+    """Every rule with its measured value, by the present parameters."""
     kind = document.kind
     text = repair(document.text, kind)
     yield f"{'rule':<40} {'value':>10} {'threshold':>14}"
@@ -182,7 +182,7 @@ def _figures(document: Document, given: argparse.Namespace, params: CurationPara
 
 
 def _as_the_run(given: argparse.Namespace, params: CurationParams) -> CurationParams:
-    """The parameters with the thresholds of the last run, and with the languages that it has kept, where they name none."""
+    """The parameters with the last run's thresholds, and with the languages that it kept if the parameters name none."""
     path = given.report / "curation.json"
     if not path.is_file():
         return params
@@ -196,7 +196,7 @@ def _as_the_run(given: argparse.Namespace, params: CurationParams) -> CurationPa
 
 
 def _value(text: str, kind: str, given: argparse.Namespace, params: CurationParams) -> Iterator[str]:
-    """The educational value by the classifier of the last run, which decides; and what it has learned from, if that is ours."""
+    """The educational value by the last run's classifier, which decides; and the heuristic label, if it learned from those."""
     try:
         value = _classifier(given, kind).score([text], [kind])[0]
     except StepError as error:
@@ -205,7 +205,7 @@ def _value(text: str, kind: str, given: argparse.Namespace, params: CurationPara
         least = params.education.min_value.get(kind)
         if least is None:
             yield f"educational value: {value:.4g} of 5, which has no threshold for {kind}"
-        else:  # compared as the run does, in 32 bits
+        else:  # compared in 32 bits, as in the run
             yield _line(Check("educational_value", float(value), float(np.float32(least)), True, ""))
     if params.education.annotator == "builtin" and kind == "code":
         verdict = judge_value(text)
@@ -214,10 +214,10 @@ def _value(text: str, kind: str, given: argparse.Namespace, params: CurationPara
 
 
 def _classifier(given: argparse.Namespace, kind: str) -> Classifier:
-    """The one that the last run's report names.
+    """The classifier that the last run's report names.
 
     Raises:
-        StepError: there is no report, the run has scored nothing of the kind, or the file is gone.
+        StepError: there is no report, the run has scored no document of the kind, or the file is missing.
     """
     report = read_json(given.report / "curation.json", "--report names the report of the last run")
     education = report.get("education")
@@ -235,7 +235,7 @@ def _classifier(given: argparse.Namespace, kind: str) -> Classifier:
 
 
 def _without_lines(text: str, kind: str, params: CurationParams) -> tuple[str, int]:
-    """A text without the lines that the rules for web text take out, and how many they are."""
+    """A text without the lines that the rules for web text remove, and the number of these lines."""
     if kind not in params.web.kinds:
         return text, 0
     (verdict,) = web.judge([text], params.web)
@@ -243,7 +243,7 @@ def _without_lines(text: str, kind: str, params: CurationParams) -> tuple[str, i
 
 
 def _compared(text: str, kind: str, curated: Path, params: Params) -> Iterator[str]:
-    """What a text that is new has in common with benchmarks and with what was curated."""
+    """Lines on the overlap of a new text with benchmarks and with curated documents."""
     text, _ = _without_lines(repair(text, kind), kind, params.curation)
     folder = params.benchmarking.data_dir
     if folder:
@@ -285,8 +285,8 @@ def _line(check: Check) -> str:
 
 
 def _find(directory: Path, ids: set[str], curated: bool = False) -> list[Row]:
-    """The documents of a set with one of the ids, each id and kind once, with all `sources` that it is from; in a curated set also
-    those that were made from a raw one of them, whose id is `raw_id`.
+    """The documents of a set with one of the ids, once per id and kind, with all their `sources`; in a curated set also the
+    documents with one of the ids as their `raw_id`.
     """
     found: dict[tuple[str, str], Row] = {}
     if not Path(directory).is_dir():
@@ -302,7 +302,7 @@ def _find(directory: Path, ids: set[str], curated: bool = False) -> list[Row]:
 
 
 def _raw_id(metadata: str | None, name: str) -> str | None:
-    """The id of the raw document that a curated one was made from, if it's another one."""
+    """The id of the raw document that a curated one was made from; None if the ids are equal."""
     raw_id = metadata_of(metadata, name).get("raw_id") if metadata and '"raw_id"' in metadata else None
     return raw_id if isinstance(raw_id, str) else None
 
@@ -314,7 +314,7 @@ def _names(name: Any, ids: set[str]) -> bool:
 
 
 def _plain(line: str) -> str:
-    """Without control characters: a source's name must not steer the terminal or pass for a line of ours."""
+    """A line without control characters: a source's name must not control the terminal or imitate our lines."""
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
@@ -324,7 +324,7 @@ def _ledger(path: Path) -> Iterator[Drop]:
 
 
 def _read(path: Path) -> str:
-    """As ingestion reads UTF-8: line ends as they are, since a document's id is that of its very text, and no byte order mark."""
+    """A UTF-8 file read as in ingestion: original line ends, since the id depends on the exact text, and no byte order mark."""
     try:
         if str(path) == "-":
             return sys.stdin.buffer.read().decode("utf-8-sig")
@@ -337,15 +337,15 @@ def _read(path: Path) -> str:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m components.curation.why", description=__doc__)
-    made.add_argument("id", nargs="?", help=f"of a document, or its first {SHORTEST} digits or more")
+    made.add_argument("id", nargs="?", help=f"id of a document, or at least its first {SHORTEST} digits")
     made.add_argument(
         "--text", type=Path, metavar="FILE", help="a text, or a piece of one, instead of an id; - reads input"
     )
     made.add_argument(
-        "--kind", choices=KINDS, default="prose", help="kind of the text, where it is new (default %(default)s)"
+        "--kind", choices=KINDS, default="prose", help="kind of a text that no run has seen (default %(default)s)"
     )
     made.add_argument(
-        "--documents", type=Path, default=Path("data/raw"), metavar="DIR", help="raw (default %(default)s)"
+        "--documents", type=Path, default=Path("data/raw"), metavar="DIR", help="raw documents (default %(default)s)"
     )
     made.add_argument("--curated", type=Path, default=Path("data/curated"), metavar="DIR", help="default %(default)s")
     made.add_argument(
@@ -356,7 +356,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("reports/curation"),
         metavar="DIR",
-        help="names the classifier (default %(default)s)",
+        help="report that names the classifier (default %(default)s)",
     )
     made.add_argument(
         "--work", type=Path, metavar="DIR", help=f"holds it (default {STATE}/{WORK} in the project's main folder)"
@@ -385,5 +385,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that `| head` causes no traceback
     sys.exit(main())

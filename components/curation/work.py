@@ -1,7 +1,7 @@
-"""Work that is done already: the results of a run's phases, one kept folder (`components.running.kept`) for each unit of work.
+"""Kept work: the results of a run's phases, one kept folder (`components.running.kept`) per unit of work.
 
-A phase maps a function over units. A run that was killed at any unit goes on from there, with another number of workers or
-another engine if need be, to the same bytes; and a run on more text does the new text alone.
+A phase maps a function over units. A killed run resumes at the unit where it stopped and gives the same bytes, also with
+another number of workers or another engine; a run on more text processes only the new text.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,8 +48,8 @@ class Work:
     """The results of all runs, in one folder.
 
     Args:
-        folder: on a file system that all workers see.
-        engine: what the units are mapped with.
+        folder: on a file system that all workers share.
+        engine: runs the function over the units.
         progress: counts the units of all phases.
     """
 
@@ -58,7 +58,7 @@ class Work:
         self._progress, self._done = progress, 0
 
     def expect(self, units: int) -> None:
-        """Count so many more units than were foreseen."""
+        """Add units to the expected total."""
         self._progress.total += units
 
     def map(
@@ -67,9 +67,9 @@ class Work:
         """Have `function(unit, folder)` write the result of each unit that has none; their folders, in order.
 
         Args:
-            facts: what all results of the phase depend on beside their unit and the code. JSON.
-            units: by a name that tells a unit's content.
-            function: importable, since a worker calls it.
+            facts: JSON values that all results of the phase depend on, besides their unit and the code.
+            units: by a name that identifies a unit's content.
+            function: must be importable, since a worker calls it.
         """
         place = phase_folder(self.folder, phase, facts)
         folders = [place / name for name in units]
@@ -86,7 +86,7 @@ class Work:
 
 
 class _Result:
-    """Calls a phase's function for a unit so that its folder appears whole."""
+    """Calls a phase's function for a unit, so that its folder appears only when complete."""
 
     def __init__(self, function: Callable[[Any, Path], None]) -> None:
         self._function = function
@@ -97,7 +97,7 @@ class _Result:
 
 
 def phase_folder(folder: Path, phase: str, facts: Mapping[str, Any]) -> Path:
-    """Where the results of a phase are kept, by what all of them depend on beside their unit."""
+    """The folder of a phase's results, named by everything that all of them depend on besides their unit."""
     place = folder / f"{phase}-{digest_of({'code': code_and_libraries(CODE, LIBRARIES), 'facts': dict(facts)})}"
     place.mkdir(parents=True, exist_ok=True)
     mark_used(place)

@@ -1,7 +1,7 @@
 """A limit on the cost of a plan, checked before each request.
 
-What is in flight counts with the most that it can cost: the answer's limit, and half the prompt's bytes as tokens,
-which is twice what English takes. So the limit is never exceeded, and a little of it may stay unused.
+A request in flight counts at its maximum cost: the answer's limit, plus half the prompt's bytes as tokens, which is
+twice what English takes. So the limit is never exceeded, and a little of it may stay unused.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Budget:
     spent_money: float = 0.0
     reserved_tokens: int = 0
     reserved_money: float = 0.0
-    section: str = "synthesis.teacher"  # of the parameters, for messages
+    section: str = "synthesis.teacher"  # the section of the parameters, for messages
     plan: str = ""
-    stop: str = ""  # why no further request may start, whatever is left
+    stop: str = ""  # why no further request may start, even if budget is left; empty if one may
 
     @classmethod
     def of(cls, store: Store, plan: str, tokens: int, money: float, section: str = "synthesis.teacher") -> "Budget":
@@ -45,11 +45,11 @@ class Budget:
         return True
 
     def settle(self, request: Request, reply: Reply | None, usable: bool = True) -> None:
-        """Replace the reserved cost by the actual one, 0 for a call without a reply. A reply that does not say what it used
-        counts with the most that it can cost.
+        """Replace the reserved cost by the actual one, 0 for a call without a reply. A reply that reports no usage counts at
+        its maximum cost.
 
         Raises:
-            StepError: a limit is set and the endpoint has not said of any answer what it used.
+            StepError: a limit is set and the endpoint has not reported usage for any answer.
         """
         tokens, money = self._most(request)
         self.reserved_tokens -= tokens

@@ -1,6 +1,6 @@
-"""Read what an endpoint of OpenAI's chat API sent: a completion, a stream of events, an error, or something else.
+"""Read the reply of an endpoint with OpenAI's chat API: a completion, a stream of events, an error, or something else.
 
-Usage is looked for first and goes with whatever comes of the rest, so that a call that was paid counts.
+Usage is read first and is reported even if the rest cannot be used, so that every paid call counts.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any
 from components.endpoint.request import Fault, Reply
 from components.errors import short, shortened
 
-MOST_TOKENS = 1 << 24  # of one reply: beyond any model's context, so more is an error of the endpoint
-DEEPEST = 4  # levels of JSON in which usage is looked for
+MOST_TOKENS = 1 << 24  # in one reply: beyond any model's context, so a larger count is an error of the endpoint
+DEEPEST = 4  # levels of JSON that are searched for usage
 USAGE = (  # names of the counts of prompt and answer: OpenAI, Anthropic, Gemini, Ollama, llama.cpp
     ("prompt_tokens", "completion_tokens"),
     ("input_tokens", "output_tokens"),
@@ -25,7 +25,7 @@ USAGE = (  # names of the counts of prompt and answer: OpenAI, Anthropic, Gemini
 TOTAL = ("total_tokens", "totalTokenCount")
 SURROGATE = re.compile("[\ud800-\udfff]")
 _COUNT = re.compile(r'"(prompt_tokens|completion_tokens|input_tokens|output_tokens)"\s*:\s*"?(\d{1,8})\b')
-_SAYS = (  # what the code or type of an error means where it is not a status
+_SAYS = (  # the status that an error's code or type stands for, if it is not a status itself
     (402, re.compile("insufficient|credit|billing|payment")),
     (429, re.compile("rate.?limit|too.?many|quota|resource.?exhausted|throttl")),
     (401, re.compile("api.?key|unauthori[sz]ed|authenticat")),
@@ -47,8 +47,8 @@ def read_completion(raw: bytes, charset: str | None = None) -> Reply:
     """Read the body of a successful response.
 
     Raises:
-        Fault: it holds no answer, or one that cannot be kept.
-        ErrorReply: it is an error.
+        Fault: the body contains no answer, or one that cannot be kept.
+        ErrorReply: the body is an error.
     """
     text = decode(raw, charset)
     values = _parse(text)
@@ -79,7 +79,7 @@ def read_completion(raw: bytes, charset: str | None = None) -> Reply:
 
 
 def decode(raw: bytes, charset: str | None = None) -> str:
-    """The text of a body. Bytes that are not of its encoding become U+FFFD, which is in no answer that is kept."""
+    """The text of a body. Bytes that are invalid in its encoding become U+FFFD; an answer that contains one is not kept."""
     encoding: str = json.detect_encoding(raw)
     if encoding == "utf-8" and charset and not charset.lower().startswith("utf"):
         encoding = charset
@@ -90,7 +90,7 @@ def decode(raw: bytes, charset: str | None = None) -> str:
 
 
 def usage_alone(raw: bytes) -> Reply | None:
-    """The usage that stands in a body of which nothing else can be used; None if there is none."""
+    """The usage in a body that is otherwise unusable; None if the body has none."""
     text = decode(raw)
     values = _parse(text)
     if values is not None:
@@ -101,7 +101,7 @@ def usage_alone(raw: bytes) -> Reply | None:
 
 
 def message_of(values: Any) -> str:
-    """What an error says, in one line; empty if it says nothing readable."""
+    """The message of an error in one line; empty if it has none that can be read."""
     error = error_of(values) if isinstance(values, dict) else None
     if isinstance(error, dict):
         parts = (error.get(name) for name in ("message", "detail", "code", "type"))
@@ -110,7 +110,7 @@ def message_of(values: Any) -> str:
 
 
 def read_error(raw: bytes) -> str:
-    """What the body of a failed response says, in one line."""
+    """The message in the body of a failed response, in one line."""
     text = decode(raw[:20_000])
     return " ".join((message_of(_parse(text)) or text).split())
 
@@ -131,7 +131,7 @@ def error_of(values: dict[str, Any]) -> Any:
 
 
 def _status(error: Any) -> int:
-    """The status that an error names, or one that fits its code or type; 500 if neither is known."""
+    """The HTTP status that an error names, or the one that matches its code or type; 500 if neither is known."""
     named = [error.get(name) for name in ("code", "status", "type")] if isinstance(error, dict) else [error]
     said = [(value if isinstance(value, str) else short(value))[:200].lower() for value in named if value is not None]
     for value in said:
@@ -142,7 +142,7 @@ def _status(error: Any) -> int:
 
 
 def _parse(text: str) -> dict[str, Any] | None:
-    """A JSON object, or the only one of a list; None if the text is neither."""
+    """A JSON object, or the only object in a list; None if the text is neither."""
     try:
         values = json.loads(text, strict=False, parse_int=_whole)
     except (ValueError, RecursionError):
@@ -157,7 +157,7 @@ def _whole(digits: str) -> float:
 
 
 def _joined_events(text: str) -> dict[str, Any] | None:
-    """A stream of events (SSE, or one JSON object per line) as the completion that it makes; None if it is none."""
+    """A stream of events (SSE, or one JSON object per line) as one completion; None if the text is not a stream."""
     lines = (line.removeprefix("data:").strip() for line in text.lstrip().split("\n"))
     events = [values for line in lines if line.startswith("{") and (values := _parse(line)) is not None]
     choices = [
@@ -189,14 +189,14 @@ def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
     """The answer's text.
 
     Raises:
-        Fault: there is none; the detail says what came instead.
+        Fault: there is no text; the detail quotes the reply.
     """
     message = choice.get("message") or choice.get("delta")
     message = message if isinstance(message, dict) else {}
     content = _text(message.get("content")) or _text(choice.get("text"))
     thoughts = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
     if not content.strip() and "</think>" in thoughts:
-        content = thoughts  # a parser of thoughts that took the answer for one
+        content = thoughts  # the server's reasoning parser mistook the answer for thoughts
     if content.strip():
         return content
     if refusal := _text(message.get("refusal")) or _refusal(message.get("content")):
@@ -212,7 +212,7 @@ def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A message's content: text, or the text parts of a list; what is JSON already is written as JSON."""
+    """A message's content: text, or the text parts of a list; any other JSON value is written as JSON."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list):
@@ -234,13 +234,13 @@ def _refusal(content: Any) -> str:
 
 
 def _usage_reply(values: dict[str, Any]) -> tuple[Reply, str]:
-    """A reply without text that holds the usage and the model, and the figures of usage that are impossible."""
+    """A reply without text that has the usage and the model, and a description of impossible token counts."""
     prompt, completion, absurd = _usage(values)
     return Reply("", _name(values.get("model")), "", prompt, completion), absurd
 
 
 def _usage(values: dict[str, Any]) -> tuple[int | None, int | None, str]:
-    """Tokens of prompt and answer, None where unknown, and impossible figures in words."""
+    """Tokens of the prompt and of the answer, None where unknown, and a description of impossible counts."""
     holders = list(_objects(values))
     for names in USAGE:
         for holder in holders:
@@ -251,7 +251,7 @@ def _usage(values: dict[str, Any]) -> tuple[int | None, int | None, str]:
             absurd = [value for value in given if _is_number(value) and _count(value) is None]
             total = next((count for count in totals if count is not None), None)
             if prompt is not None and total is not None and total > prompt + (completion or 0):
-                completion = total - prompt  # some leave out the thoughts, which are paid
+                completion = total - prompt  # some servers leave out the thoughts, which are charged
             return prompt, completion, short(holder) if absurd else ""
     return None, None, ""
 
@@ -272,7 +272,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _count(value: Any) -> int | None:
-    """A count of tokens, also written as a float or a string; None if it is not a possible one."""
+    """A count of tokens, even if it is written as a float or a string; None if it is impossible."""
     if isinstance(value, bool) or not _is_number(value):
         return None
     try:
@@ -283,7 +283,7 @@ def _count(value: Any) -> int | None:
 
 
 def _name(value: Any) -> str:
-    """A name that an endpoint gives, in one line; empty if it gives none."""
+    """A name from the endpoint, in one line; empty if there is none."""
     return SURROGATE.sub("\ufffd", shortened(value)) if isinstance(value, str) else ""
 
 
@@ -293,7 +293,7 @@ def _finish_reason(choice: dict[str, Any]) -> str:
     return native if finish(reason) == "stop" and finish(native) in ("truncated", "filtered") else reason
 
 
-# What servers say of an answer's end, in lower case: OpenAI, vLLM, TGI, Anthropic, Gemini, Mistral, Cohere, Bedrock.
+# The finish reasons of servers, in lower case: OpenAI, vLLM, TGI, Anthropic, Gemini, Mistral, Cohere, Bedrock.
 _FINISHES = {
     "stop": "stop eos eos_token end_turn stop_sequence complete completed end finished done",
     "truncated": "length max_tokens max_length model_length max_output_tokens max_completion_tokens incomplete "
@@ -307,5 +307,5 @@ FINISHES = {name: kind for kind, names in _FINISHES.items() for name in names.sp
 
 
 def finish(reason: str) -> str:
-    """Whether an answer is whole (`stop`), `truncated`, `filtered`, `unfinished`, or ended in an `unknown` way."""
+    """How an answer ended: whole (`stop`), `truncated`, `filtered`, `unfinished`, or in an `unknown` way."""
     return FINISHES.get(re.sub("^finish_?reason[_.]", "", reason.lower()), "unknown")

@@ -1,12 +1,13 @@
 """Get every request answered: many at once, with retries if they can help.
 
-A request ends in one of two ways here: its answer is in the store, or it is given up with a reason (its answers were
-unusable `attempts` times, the endpoint refused it, or it alone fails while others are answered). Trouble of the endpoint
-itself (429, 5xx, no connection, no reply, a torn one) never ends a request: it is asked again after a pause that grows
-and is random, or as long as Retry-After says.
+A request ends in one of two ways: its answer is in the store, or it is given up with a reason (its answers were
+unusable `attempts` times, the endpoint refused it, or it alone fails while others are answered). A fault of the endpoint
+itself (429, 5xx, no connection, no reply, a truncated one) never ends a request: it is sent again after a random pause
+that grows, or after the time in Retry-After.
 
-The run stops, and can be resumed, where going on would only cost: nothing gets through for `patience` seconds; the
-endpoint asks to wait longer than that; or so many requests are given up one after another that it is not their fault.
+The run stops, and can be resumed, when continuing would cost money for nothing: no request succeeds for `patience`
+seconds; the endpoint asks to wait longer than that; or so many requests in a row are given up that the requests cannot
+be the cause.
 """
 
 import asyncio
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 
 BACKOFF, LONGEST_PAUSE = 0.25, 60.0  # seconds: maximum of the first pause, and of any pause
 COMMIT_AFTER, COMMIT_COUNT = 0.05, 16  # maximum seconds until an answer is committed, and maximum waiting answers
-HOPELESS = 8  # stop after so many requests were given up, or sent away for long, and none was answered
-UNBROKEN = 32  # the same after an answer, in a row; and so many unusable replies without an answer
-TROUBLES = 8  # a request that failed so often while others were answered is given up
+HOPELESS = 8  # stop after this many requests were given up or asked to wait too long, and none was answered
+UNBROKEN = 32  # the same in a row once there is an answer; also this many unusable replies without an answer
+TROUBLES = 8  # a request that failed this often while others were answered is given up
 
 
 class Endpoint(Protocol):
@@ -45,13 +46,17 @@ class Endpoint(Protocol):
     async def __aexit__(self, *_: object) -> None: ...
 
     async def ask(self, request: Request, attempt: int) -> Reply:
-        """Raises: Fault."""
+        """The reply to a request; `attempt` counts the unusable ones before it.
+
+        Raises:
+            Fault: the call gave no answer.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits on retries. `patience` and `timeout` in seconds; `section`: of the parameters, for messages."""
+    """Limits on retries. `patience` and `timeout` are in seconds; `section` of the parameters is for messages."""
 
     concurrency: int
     attempts: int
@@ -66,7 +71,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that has no answer, and why: the last fault's kind and detail."""
+    """A request without an answer, with the kind and detail of its last fault."""
 
     job: str
     kind: str
@@ -75,7 +80,7 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One finished call, for tracing: times in nanoseconds since 1970, outcome `answered` or a fault."""
+    """One finished call, for tracing. Times are nanoseconds since 1970; the outcome is `answered` or a fault."""
 
     request: Request
     outcome: str
@@ -89,8 +94,8 @@ Watch = Callable[[Call], None]
 
 @dataclass(slots=True)
 class _Item:
-    """A request on its way: how often its content and its transport failed, how many requests had been answered before its
-    transport first failed, and the fault by which the endpoint sent it away for longer than the patience."""
+    """A request in progress: how often its content and its transport failed, how many requests had been answered before
+    its transport first failed, and the fault by which the endpoint asked it to wait longer than the patience."""
 
     request: Request
     unusable: int = 0
@@ -102,7 +107,7 @@ class _Item:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts for the log; they depend on the endpoint and so are in no output."""
+    """Counts for the log. They depend on the endpoint, so no output contains them."""
 
     answered: int = 0
     given_up: list[GivenUp] = field(default_factory=list)
@@ -132,23 +137,23 @@ class Dispatcher:
         self._random = random.Random()  # jitter; no result depends on it
         self._failure: BaseException | None = None
         self._fresh: list[tuple[Request, Reply, float]] = []  # answers to be committed
-        self._oldest = 0.0  # when the first of them came
+        self._oldest = 0.0  # when the first of them arrived
         self._woken = asyncio.Event()  # a call has ended
         self._timers: dict[int, tuple[asyncio.Timeout, float, _Item]] = {}
-        self._shortest = policy.timeout  # deadline that the timers were set by
-        self._healthy = 0.0  # when the endpoint last did anything right
-        self._unbroken = self._sent_away = 0  # requests given up, or told to wait for long, since the last answer
-        self._proved = False  # whether an earlier run of the plan was answered
+        self._shortest = policy.timeout  # the deadline that the timers were set from
+        self._healthy = 0.0  # when the endpoint last worked
+        self._unbroken = self._sent_away = 0  # requests given up, or asked to wait too long, since the last answer
+        self._proved = False  # whether an earlier run of the plan got an answer
         self._exhausted = False  # whether each request has been sent
-        self._stop = ""  # the last message that a refusal came with
+        self._stop = ""  # the message of the last refusal
         self._hopeless_before: set[str] = set()  # keys that an earlier run has given up
-        self._said: set[str] = set()  # what is said once
+        self._said: set[str] = set()  # messages that are printed only once
 
     def run(self, requests: Iterable[Request]) -> Tally:
         """Get all `requests` answered or given up.
 
         Raises:
-            StepError: nothing that is tried later can succeed, the endpoint is gone, or the budget is spent. Earlier
+            StepError: no later request can succeed, the endpoint does not respond, or the budget is spent. Earlier
                 answers are in the store; the same call resumes from there.
         """
         self._hopeless_before = self.store.given_up(self.plan)
@@ -176,7 +181,7 @@ class Dispatcher:
                     await self._wait(self._commit_when_due(pause))
             finally:
                 self._commit()
-                for task in tasks:  # none where the work ended or the budget did; else they would only fail as well
+                for task in tasks:  # none if all is done or the budget is spent; the others would only fail too
                     task.cancel()
         raise self._failure
 
@@ -200,7 +205,7 @@ class Dispatcher:
         """The next request to start, or None with the seconds until there may be one (None: when a call ends).
 
         Raises:
-            StepError: nothing is left but requests that the endpoint sent away for longer than the patience.
+            StepError: the only requests left are those that the endpoint asked to wait longer than the patience.
         """
         now = time.monotonic()
         room = self._limiter.wait(now)
@@ -220,7 +225,7 @@ class Dispatcher:
         return None, when - now
 
     def _start(self, item: _Item, tasks: set[asyncio.Task]) -> bool:
-        """Send a request; False, and it waits, if the budget has no room for it now."""
+        """Send a request. Returns False, and the request waits, if the budget cannot cover it now."""
         if not self.budget.reserve(item.request):
             self._again(item, 0.0)
             return False
@@ -232,7 +237,7 @@ class Dispatcher:
         return True
 
     async def _wait(self, pause: float | None) -> None:
-        """Until a call ends, or for `pause` seconds."""
+        """Wait until a call ends, or for `pause` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._woken.wait()
@@ -269,7 +274,7 @@ class Dispatcher:
         self._shorten_waits(now)
         try:
             try:
-                self._place(item, reply, fault, now, now - start)  # first: what is paid is kept, also if it is the last
+                self._place(item, reply, fault, now, now - start)  # first, so that a paid answer is always kept
             finally:
                 self.budget.settle(request, reply, usable=fault is None)
         except BaseException as error:  # noqa: BLE001 - carried out of the task, to be raised by `run`
@@ -278,11 +283,11 @@ class Dispatcher:
             self.watch(Call(request, fault.kind if fault else "answered", reply, start_ns, time.time_ns()))
 
     def _deadline(self, item: _Item) -> float:
-        """Seconds that a request may take; twice as long each time it took longer."""
+        """Seconds that a request may take; doubled each time it took longer."""
         return min(self.policy.timeout, self._limiter.deadline() * 2**item.timeouts)
 
     def _shorten_waits(self, now: float) -> None:
-        """Apply what was learned of the latency to the calls that wait already, so that none of them hangs for long."""
+        """Apply a shorter deadline to the calls that are already waiting, so that none of them hangs for long."""
         deadline = self._limiter.deadline()
         if deadline < 0.8 * self._shortest:
             self._shortest = deadline
@@ -294,7 +299,7 @@ class Dispatcher:
         """Store the answer, or decide whether the request is retried."""
         request = item.request
         if fault is None:
-            assert reply is not None  # every call without a fault has brought one
+            assert reply is not None  # every call without a fault has a reply
             self._healthy = now
             self._oldest = self._oldest if self._fresh else now
             self._fresh.append((request, reply, seconds))
@@ -323,14 +328,14 @@ class Dispatcher:
             self._trouble(item, fault, now)
 
     def _trouble(self, item: _Item, fault: Fault, now: float) -> None:
-        """The endpoint's own trouble: ask again later, unless that is of no use."""
+        """Handle a fault of the endpoint itself: ask again later, unless that cannot help."""
         if not item.troubles:
             item.answered_before = self.tally.answered
         item.troubles += 1
         broken = fault.kind in ("server_error", "malformed") and item.troubles >= TROUBLES
         late = now - self._healthy > self.policy.patience
         last = self._exhausted and len(self._later) < HOPELESS and (self._proved or self.tally.answered)
-        if broken and (self.tally.answered > item.answered_before or (late and last)):  # so it is not the endpoint
+        if broken and (self.tally.answered > item.answered_before or (late and last)):  # so the request is at fault
             self._give_up(item, fault)
         elif (fault.retry_after or 0.0) > self.policy.patience:
             item.far = fault
@@ -368,11 +373,11 @@ class Dispatcher:
         requests = f"{self._unbroken} requests" if self._unbroken else f"{count} replies"
         whole = f"none of the {'last' if self.tally.answered else 'first'} {requests} was answered"
         remedy = fault.stop or _REMEDIES.get(kind, _REMEDIES["refused"]).format(section=self.policy.section)
-        last = "" if fault.stop else f"; last {fault}"  # the message to stop with says it
-        raise StepError(f"{whole} ({most_often} times {kind}{last}): {remedy}{kept}")
+        last = "" if fault.stop else f"; last {fault}"  # the stop message already contains the fault
+        raise StepError(f"{whole} ({most_often} times {kind}{last}); {remedy}{kept}")
 
     def _say_once(self, fault: Fault) -> None:
-        """An unknown finish reason may be a server's word for a normal end, so a person should see it."""
+        """Print an unknown finish reason once: it may be a server's name for a normal end, so a person should see it."""
         if fault.kind == "unfinished" and "unknown" in fault.detail and fault.detail not in self._said:
             self._said.add(fault.detail)
             print(

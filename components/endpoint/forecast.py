@@ -1,9 +1,9 @@
-"""What a plan's calls will cost: said before the first one, and renewed from what the answers used.
+"""Forecast the cost of a plan's calls: printed before the first call, and updated from what the answers used.
 
-Before any answer it is a guess from the prompts' lengths and the answers' limit, so only a budget that not even the least
-guess fits into stops the plan then. From FIRST answers on it is a measurement, and a plan stops whose expected cost
-exceeds its budget: no further request starts, those in flight are kept. It is renewed each time the answers have doubled,
-since the first ones are the shortest.
+Before any answer the forecast is a guess from the prompts' lengths and the answers' limit, so the plan stops then only
+if even the lowest guess exceeds the budget. From FIRST answers on it is a measurement, and the plan stops if its expected
+cost exceeds the budget: no further request starts, and those in flight are kept. The forecast is updated each time the
+number of answers has doubled, since the first answers to arrive are the shortest.
 """
 
 import math
@@ -18,15 +18,15 @@ from components.errors import StepError
 from components.params.endpoint import EndpointParams
 from components.results import statistics
 
-FIRST = 20  # answers
-LATEST = 10_000  # answers that are measured
-BYTES_PER_TOKEN = (6.0, 4.0, 2.0)  # of a prompt, in the least, expected and greatest guess
+FIRST = 20  # answers before the forecast is a measurement
+LATEST = 10_000  # the most recent answers that are measured
+BYTES_PER_TOKEN = (6.0, 4.0, 2.0)  # of a prompt, for the lowest, expected and highest guess
 ANSWERED = (0.05, 0.3, 1.0)  # share of `max_tokens` that an answer uses
 
 
 @dataclass(frozen=True)
 class Range:
-    """An expected value between two bounds, 95% where it is measured."""
+    """An expected value between two bounds, which are a 95% interval if the value is measured."""
 
     low: float
     expected: float
@@ -40,10 +40,10 @@ class Range:
 
 
 class Forecast:
-    """Says the cost of `requests`, and stops their plan where it exceeds the budget.
+    """Prints the expected cost of `requests`, and stops their plan if it exceeds the budget.
 
     Args:
-        requests: those without an answer yet.
+        requests: the requests without an answer.
         fewer: how to plan fewer calls, for the message.
         say: prints a line.
     """
@@ -60,7 +60,7 @@ class Forecast:
         self.left = len(requests)
         self._used: deque[tuple[int, int]] = deque(
             maxlen=LATEST
-        )  # tokens of each answer, with the unusable ones before it
+        )  # (prompt, answer) tokens per answer, including the unusable replies before it
         self._answers = 0
         self._before = (0, 0)
         for answered, prompt, answer in budget.store.usage(budget.plan):
@@ -105,14 +105,14 @@ class Forecast:
         self._judge(tokens, money, f"measured on {self._answers} answers", lambda found: found.expected)
 
     def _to_come(self, values: Sequence[float]) -> Range:
-        """The sum over the answers that are left, by those that came: mean and 95% prediction interval."""
+        """The sum over the answers that are left, estimated from those received: mean and 95% prediction interval."""
         mean = statistics.mean(values)
         low, _ = statistics.interval(mean, [mean])
         half = (mean.value - low) * math.sqrt(1 + len(values) / self.left) if low is not None else 0.0
         return Range(*(self.left * max(0.0, value) for value in (mean.value - half, mean.value, mean.value + half)))
 
     def _judge(self, tokens: Range, money: Range, how: str, of: Callable[[Range], float]) -> None:
-        """Say the estimate; tell the budget to stop where it is exceeded."""
+        """Print the estimate, and stop the budget if the estimate exceeds it."""
         params, budget = self.params, self.budget
         tokens, money = tokens.plus(budget.spent_tokens), money.plus(budget.spent_money)
         said = f"{tokens.words(',.0f')} tokens"

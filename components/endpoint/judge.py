@@ -1,6 +1,6 @@
-"""Whether a reply is an answer: it ended, it holds text and nothing else, and who asked accepts it.
+"""Decides whether a reply is an answer: it ended normally, it contains text and nothing else, and the caller accepts it.
 
-The same rules hold for what has just come and for what an earlier version stored.
+The same rules apply to new replies and to those that an earlier version stored.
 """
 
 import re
@@ -16,7 +16,7 @@ _WHOLE = re.compile(r"[.!?:;\u2026\u3002\uff01\uff1f\"'\u201d\u2019`)\]}|*>-]\s*
 
 
 def fault_of(request: Request, reply: Reply, accept: Accept) -> Fault | None:
-    """Why a reply that arrived is not an answer to its request, or None."""
+    """The reason why a reply is not an answer to its request, or None if it is one."""
     kind = finish(reply.finish_reason) if reply.finish_reason else "stop"
     if kind == "truncated":
         return Fault(kind, f"cut at {reply.completion_tokens or 'max'} tokens", reply=reply)
@@ -39,6 +39,6 @@ def fault_of(request: Request, reply: Reply, accept: Accept) -> Fault | None:
         return Fault("truncated" if at_limit else "unfinished", said, reply=reply)
     try:
         wrong = accept(request, replace(reply, text=text))
-    except (ValueError, OverflowError, RecursionError) as error:  # of whatever reads a text that nobody has foreseen
+    except (ValueError, OverflowError, RecursionError) as error:  # `accept` may fail on unexpected text
         wrong = f"cannot be read ({type(error).__name__}: {shortened(str(error))}): {text[:200]!a}"
     return Fault("format", wrong, reply=reply) if wrong else None

@@ -1,18 +1,18 @@
 """Adapts the number of concurrent requests, and the wait for an answer, to the endpoint.
 
-Additive increase, multiplicative decrease, with two changes that keep a few stray faults from costing throughput. A
-reply that says "too many" slows down its own request only; the limit falls when more than TOLERANCE of the last WINDOW
-replies were of that kind, and at least FEW, at most once for as many replies as are in flight. And the limit doubles
-each round until it falls for the first time, as TCP's slow start does.
+The algorithm is additive increase, multiplicative decrease, with two changes that keep a few stray faults from costing
+throughput. First, a "too many requests" reply slows down its own request only. The limit falls when more than TOLERANCE
+of the last WINDOW replies, and at least FEW, were of that kind; it falls at most once per as many replies as are in
+flight. Second, the limit doubles each round until it falls for the first time, as in TCP's slow start.
 
-Starts are paced, a little faster than the limit could keep up: else all requests that once began together would also
-end together, and both sides would by turns have nothing and everything to do.
+Starts are paced, a little faster than the limit could keep up. Otherwise all requests that once began together would
+also end together, and both sides would alternate between idle and overloaded.
 
-The wait for an answer is bounded once enough latencies are known: by the slowest usual latency and DEVIATIONS times how far
-it is from the median, as TCP's retransmission timer is (RFC 6298), and never under SLOWEST times the slowest of the last
-answers nor over PATIENT times the slowest usual one. So an even endpoint's hanging calls are soon asked again. A call
-that takes longer than STALLED times that latency no longer counts against the limit, so that the few which hang do
-not hold up the rest.
+Once enough latencies are known, the wait for an answer is bounded, as by TCP's retransmission timer (RFC 6298): by the
+95th percentile of the latencies plus DEVIATIONS times its distance from the median. The bound is at least SLOWEST times
+the slowest of the last answers, and at most PATIENT times the 95th percentile. So calls that hang on a steady endpoint
+are soon retried. A call that takes longer than STALLED times that percentile no longer counts against the limit, so that
+a few hanging calls do not hold up the rest.
 """
 
 from collections import deque
@@ -23,23 +23,23 @@ DECREASE = 0.7
 WINDOW = 128
 PATIENT, STALLED = 4.0, 1.5
 DEVIATIONS, SLOWEST = 8.0, 1.5
-SHORTEST = 0.5  # maximum seconds of any request
-KNOWN = 32  # latencies after which they are trusted
-PACE, BURST = 0.85, 3  # starts come after this share of latency / limit; so many may be made up for at once
+SHORTEST = 0.5  # seconds; no request gets a shorter deadline
+KNOWN = 32  # number of latencies before they are used
+PACE, BURST = 0.85, 3  # pause between starts as a share of latency / limit; late starts made up for at once
 
 
 class Limiter:
-    """Tells whether another request may start. Times are seconds of one monotonic clock."""
+    """Decides whether another request may start. Times are seconds of one monotonic clock."""
 
     def __init__(self, most: int, timeout: float) -> None:
         self.most, self.timeout = most, timeout
         self.limit = float(min(START, most))
         self.paused_until = 0.0
         self._started: dict[int, float] = {}
-        self._recent: deque[bool] = deque(maxlen=WINDOW)  # whether the reply was of congestion
+        self._recent: deque[bool] = deque(maxlen=WINDOW)  # whether each reply reported congestion
         self._latencies: deque[float] = deque(maxlen=256)
         self._usual: float | None = None  # the 95th percentile of the latencies
-        self._bound = timeout  # seconds that a request may take, by the latencies
+        self._bound = timeout  # seconds that a request may take, from the latencies
         self._interval = 0.0  # seconds between two starts
         self._next_start = 0.0
         self._slow_start = True
@@ -47,13 +47,18 @@ class Limiter:
         self._number = 0
 
     def remember(self, took: list[float], at_once: float) -> None:
-        """Begin where an earlier run of the same plan ended: what its calls took, and how many were under way."""
+        """Start where an earlier run of the same plan ended.
+
+        Args:
+            took: seconds per call.
+            at_once: mean number of calls in flight.
+        """
         self.limit = min(float(self.most), max(self.limit, at_once))
         for seconds in took:
             self._learn(seconds)
 
     def wait(self, now: float) -> float | None:
-        """Seconds until another request may start: 0 now, None when only the end of another one makes room."""
+        """Seconds until another request may start: 0 for now, None if a running one has to end first."""
         if now < self.paused_until:
             return self.paused_until - now
         if now < self._next_start:
@@ -68,14 +73,14 @@ class Limiter:
         return first
 
     def start(self, now: float) -> int:
-        """A request starts; returns its number for `end`."""
+        """Record the start of a request. Returns its number for `end`."""
         self._number += 1
         self._started[self._number] = now
         self._next_start = max(self._next_start, now - BURST * self._interval) + self._interval
         return self._number
 
     def end(self, number: int, now: float, congested: bool, answered: bool, retry_after: float | None = None) -> None:
-        """A request ended: with an answer, of congestion (too many, overloaded, no reply in time), or otherwise."""
+        """Record the end of a request: with an answer, by congestion (too many, overloaded, no reply in time), or otherwise."""
         took = now - self._started.pop(number)
         self._recent.append(congested)
         self._since_change += 1
@@ -93,7 +98,7 @@ class Limiter:
         return min(self.timeout, max(SHORTEST, self._bound))
 
     def _rise(self) -> None:
-        step = 1.0 if self._slow_start else 8.0 / self.limit  # twice, or eight more, a round of `limit` replies
+        step = 1.0 if self._slow_start else 8.0 / self.limit  # doubles, or adds eight, per round of `limit` replies
         self.limit = min(float(self.most), self.limit + step)
 
     def _fall(self, now: float, retry_after: float | None) -> None:
@@ -101,7 +106,7 @@ class Limiter:
             return
         if retry_after:
             self.paused_until = max(self.paused_until, now + retry_after)
-        if self._since_change > self._hold:  # what was in flight at the last fall has come home
+        if self._since_change > self._hold:  # the requests in flight at the last fall have ended
             self._hold = len(self._started)
             self.limit = max(1.0, self.limit * DECREASE)
             self._slow_start = False
@@ -119,7 +124,7 @@ class Limiter:
             self._bound = min(even, PATIENT * self._usual)
 
     def _stalled(self, now: float, usual: float) -> tuple[int, float | None]:
-        """How many requests have stalled, and in how many seconds the next one will have."""
+        """The number of stalled requests, and the seconds until the next one counts as stalled."""
         border = STALLED * usual
         stalled = 0
         for started in self._started.values():  # in order of their start

@@ -13,7 +13,7 @@ def alone(path: Path) -> Iterator[None]:
     """Lock a plan by the file `path`; the system releases it when this process ends.
 
     Raises:
-        StepError: another process holds it.
+        StepError: another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with if_free(path) as held:

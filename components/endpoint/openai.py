@@ -1,7 +1,7 @@
-"""Any endpoint of OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
+"""Calls any endpoint with OpenAI's chat API: vLLM, Ollama, llama.cpp's server, `transformers serve`, OpenAI itself.
 
-The key is read from the environment when the run starts and is written nowhere. Requests go only to the host of the
-address: a redirect is not followed.
+The key is read from the environment when the run starts and is never written anywhere. Requests go only to the host of
+the address: redirects are not followed.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from components.params.endpoint import EndpointParams
 
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each check whether the endpoint answers
-CONNECT = 10.0  # seconds
-LARGEST = 32 << 20  # bytes of one reply
-SECRET = 16  # characters of a key, from which on it is taken out of answers, too
+CONNECT = 10.0  # maximum seconds to connect
+LARGEST = 32 << 20  # maximum bytes of one reply
+SECRET = 16  # a key of at least this many characters is also removed from answers
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -42,10 +42,10 @@ class Server:
     """The address of a model.
 
     Attributes:
-        base_url: of the API, which usually ends in /v1.
-        model: its name there.
-        api_key_env: environment variable that holds the key, or a whole Authorization header (`Basic ...`).
-        section: of the parameters that hold these, for messages: `synthesis.teacher`.
+        base_url: address of the API, which usually ends in /v1.
+        model: name of the model there.
+        api_key_env: environment variable with the key, or with a whole Authorization header (`Basic ...`).
+        section: section of the parameters that these come from, for messages, such as `synthesis.teacher`.
     """
 
     base_url: str
@@ -59,7 +59,7 @@ class Server:
 
 
 class OpenAIEndpoint:
-    """Asks one endpoint. Use as an asynchronous context manager: it first checks whether the endpoint answers."""
+    """Calls one endpoint. Use it as an asynchronous context manager: it first checks whether the endpoint answers."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -68,17 +68,17 @@ class OpenAIEndpoint:
         self._headers = {"Authorization": key if " " in key else f"Bearer {key}"} if key else {}
         self._key = key.rpartition(" ")[2]
         self._proxy = proxy_of(self.base)
-        self._streams = False  # although it is not asked to; said once
+        self._streams = False  # whether the endpoint streams although it was not asked to; reported once
 
     async def __aenter__(self) -> "OpenAIEndpoint":
         secure = (
             _certificates() if "https" in (urlsplit(self.base).scheme, urlsplit(self._proxy or "").scheme) else True
         )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=secure),  # the limiter says how many at once
+            connector=aiohttp.TCPConnector(limit=0, ssl=secure),  # the limiter bounds the number of connections
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT),  # the dispatcher bounds the whole call
-            proxy=self._proxy,  # found once: trust_env reads the environment and .netrc again for every call
+            proxy=self._proxy,  # read once: trust_env reads the environment and .netrc again for every call
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         try:
@@ -95,10 +95,10 @@ class OpenAIEndpoint:
         """Send one request.
 
         Args:
-            attempt: how many answers to it were unusable; each gets another seed.
+            attempt: how many answers to it were unusable; each attempt gets another seed.
 
         Raises:
-            Fault: no answer this time.
+            Fault: the call gave no answer.
         """
         body = self._body(request, attempt)
         url = f"{self.base}/chat/completions"
@@ -121,7 +121,7 @@ class OpenAIEndpoint:
         """The reply in a response.
 
         Raises:
-            Fault: there is none; its detail says what came, and its reply holds the usage, if any is named.
+            Fault: there is none; its detail describes the response, and its reply has the usage, if it is known.
         """
         if len(self._key) >= SECRET:  # else it is a word such as EMPTY, for a server that wants no key
             raw = raw.replace(self._key.encode(), HIDDEN.encode())  # in whatever a server quotes of its request
@@ -167,9 +167,9 @@ class OpenAIEndpoint:
         return json.dumps(fields, ensure_ascii=False).encode()
 
     async def _probe(self) -> None:
-        """Find out, before anything is paid, that nothing answers or that the key is wrong.
+        """Check, before anything is paid, that the endpoint answers and accepts the key.
 
-        The list of models is not part of the API that every server has: any status but a refusal of the key will do.
+        Not every server can list its models, so any status passes except a refusal of the key.
         """
         last: Exception | None = None
         for pause in PROBES:
@@ -191,17 +191,17 @@ class OpenAIEndpoint:
         )
 
     def _message(self, raw: bytes) -> str:
-        """What an error's body says, shortened."""
+        """The message in an error's body, shortened."""
         return self._without_key(read_error(raw))
 
     def _without_key(self, said: str) -> str:
-        """What a server said, without the key, which some quote, and without what a terminal or a file would trip over."""
+        """A server's message without the key, which some servers quote, and without control characters."""
         said = _UNPRINTABLE.sub("\ufffd", said)
         return shortened(without_secrets(said.replace(self._key, HIDDEN) if self._key else said), SAID)
 
     def _failure(self, status: int, headers: Mapping[str, str], message: str, reply: Reply | None = None) -> Fault:
-        """The fault for a status. What concerns all requests, such as a wrong key, may concern only this one: a prompt that
-        moderation turns away has the same status. So it stops the run only if nothing is answered."""
+        """The fault for a status. A status that usually concerns all requests, such as that of a wrong key, may concern only
+        this one: moderation refuses a prompt with the same status. So it stops the run only if nothing is answered."""
         detail, section = f"status {status}: {message}", self.server.section
         stop = ""
         if status == 402 or "insufficient_quota" in message:
@@ -230,11 +230,11 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def proxy_of(base: str) -> str | None:
-    """The proxy that the environment names for an address (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), or None. None for
-    this machine, too: a proxy leads away from it.
+    """The proxy that the environment names for an address (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), or None.
+    Addresses on this machine never use a proxy.
 
     Raises:
-        StepError: the environment names a proxy that cannot be used. The calls never go past it.
+        StepError: the environment names a proxy that cannot be used. Calls never bypass it.
     """
     where = urlsplit(base)
     if where.hostname in LOCAL or not where.hostname or proxy_bypass(where.netloc.rpartition("@")[2]):
@@ -262,7 +262,7 @@ def _certificates() -> ssl.SSLContext:
 
 
 async def _read(response: aiohttp.ClientResponse, raw: bytearray) -> None:
-    """Read a body into `raw`, which holds what came also where the rest does not come."""
+    """Read a body into `raw`, which keeps what has arrived even if the rest does not arrive."""
     async for part in response.content.iter_any():
         raw += part
         if len(raw) > LARGEST:
@@ -270,20 +270,18 @@ async def _read(response: aiohttp.ClientResponse, raw: bytearray) -> None:
 
 
 def _said(error: Exception) -> str:
-    """An error with its kind; the address in it may hold secrets of a proxy."""
+    """An error with its kind, without secrets: its address may contain the password of a proxy."""
     return without_secrets(f"{type(error).__name__}: {error}")
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a reply asks to wait."""
+    """Seconds that a reply asks to wait, or None."""
     milliseconds = retry_after(headers.get("retry-after-ms"), time.time())
     return retry_after(headers.get("retry-after"), time.time()) if milliseconds is None else milliseconds / 1000
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks to wait, which may be infinite: a number, or a date; None if it says nothing
-    readable.
-    """
+    """Seconds that a Retry-After header (a number or a date) asks to wait, possibly infinite; None if it cannot be read."""
     if not value:
         return None
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """What one job asks.
+    """The request of one job.
 
     Attributes:
         job: id of the job.
@@ -32,7 +32,7 @@ class Request:
 
     @cached_property
     def key(self) -> str:
-        """Hex SHA-256 of the canonical request: equal requests have equal keys, whatever their job."""
+        """Hex SHA-256 of the canonical request. Equal requests have equal keys, even from different jobs."""
         return _digest([self.messages, dict(self.parameters), self.schema])
 
     @property
@@ -47,7 +47,7 @@ def most_tokens(request: Request) -> int:
 
 _canonical = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, separators=(",", ":")
-).encode  # json.dumps makes one a call
+).encode  # made once, since json.dumps makes a new encoder per call
 
 
 def _digest(value: Any) -> str:
@@ -56,7 +56,7 @@ def _digest(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model returned. Token counts are the endpoint's own, or None if it names none."""
+    """A model's reply. Token counts are those that the endpoint reports, or None if it reports none."""
 
     text: str
     model: str
@@ -80,12 +80,12 @@ class Fault(Exception):
     """A call that gave no answer.
 
     Attributes:
-        kind: one of CONTENT; `refused`, which is never tried again; or the endpoint's own trouble, such as `throttled` or
-            `timeout`, which says nothing against the request and is tried again until the patience ends.
-        detail: what the endpoint said, shortened.
-        retry_after: seconds that the endpoint asks to wait, if it does; may be infinite.
-        reply: a reply that came all the same and may have to be paid.
-        stop: the message to end the run with if nothing is ever answered, with the remedy; empty where the kind says it.
+        kind: one of CONTENT; `refused`, which is never retried; or a fault of the endpoint, such as `throttled` or
+            `timeout`, which is not the request's fault and is retried until the patience ends.
+        detail: the endpoint's message, shortened.
+        retry_after: seconds that the endpoint asks to wait, possibly infinite; None if it does not ask.
+        reply: a reply that arrived anyway and may have to be paid for; None if there is none.
+        stop: the message, with the remedy, that ends the run if nothing is ever answered; empty if the kind has its own.
     """
 
     kind: str
@@ -98,5 +98,5 @@ class Fault(Exception):
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
-# The answer's trouble: tried again with another seed, a few times.
+# Faults of the answer: the request is retried a few times, each time with another seed.
 CONTENT = ("truncated", "unfinished", "empty", "filtered", "markup", "format", "foreign")

@@ -1,12 +1,12 @@
-"""Answers and usage on the disk: one SQLite file in the project's main folder, outside the outputs of stages.
+"""Answers and usage on disk: one SQLite file in the project's main folder, outside the outputs of stages.
 
 An answer is stored under the hash of its canonical request, so every later run with the same request finds it, in any
-workspace. Failures are never stored as answers. Every call that the endpoint answered, also with something unusable,
-has one row of usage under the plan that paid for it: a sum over them is what the plan has cost over all its resumes,
-and since an answer and its usage are one transaction, nothing is counted twice.
+workspace. Failures are never stored as answers. Every call that the endpoint answered, usable or not, has one row of
+usage under the plan that paid for it. Their sum is the cost of the plan over all its resumes. An answer and its usage
+are one transaction, so nothing is counted twice.
 
-Write-ahead logging makes a commit cost some tens of microseconds; a killed process loses nothing that was committed,
-and a machine that loses power at most the commits of the last CHECKPOINT seconds, never the file.
+Write-ahead logging makes a commit cost some tens of microseconds. A killed process loses nothing that was committed. A
+power failure loses at most the commits of the last CHECKPOINT seconds, never the file.
 """
 
 import sqlite3
@@ -21,9 +21,9 @@ from components.endpoint.request import Accept, Reply, Request
 from components.errors import StepError
 
 FORMAT_VERSION = 1
-MANY = 256  # keys looked for at once
-SMALL = 256 << 20  # bytes
-RECENT = 600.0  # seconds for which an endpoint's pace is believed
+MANY = 256  # keys per query
+SMALL = 256 << 20  # bytes of a file whose keys are read at once
+RECENT = 600.0  # seconds for which an endpoint's measured pace stays valid
 CHECKPOINT = 5.0  # seconds between flushes to the disk
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -46,7 +46,8 @@ class Spent:
     Attributes:
         calls: answered calls, usable or not.
         unknown: calls whose usage the endpoint did not report.
-        cost: in the currency of the prices, of the calls whose price and usage are known; None if no price was given.
+        cost: total of the calls whose price and usage are known, in the currency of the prices; None if no price was
+            given.
     """
 
     calls: int = 0
@@ -68,7 +69,7 @@ class Store:
         """Open or make the file.
 
         Args:
-            prices: of a million prompt tokens and a million answer tokens, if known.
+            prices: price per million prompt tokens and per million answer tokens; None if unknown.
 
         Raises:
             StepError: the file cannot be opened, is not such a store, or is of another version.
@@ -78,7 +79,7 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text is refused as an answer
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged text is refused later
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, FORMAT_VERSION):
                 raise StepError(
@@ -111,8 +112,11 @@ class Store:
         return Reply(*row) if row else None
 
     def forget_unusable(self, requests: Iterable[Request], accept: Accept) -> int:
-        """Remove stored answers that are none by the rules of today, so that they are asked for again; their cost stays
-        counted. Returns how many."""
+        """Remove stored answers that today's rules refuse, so that they are requested again; their cost stays counted.
+
+        Returns:
+            The number of removed answers.
+        """
         waiting, removed = iter(requests), 0
         while block := list(islice(waiting, MANY)):
             holes = ", ".join("?" * len(block))
@@ -127,16 +131,19 @@ class Store:
         return removed
 
     def give_up(self, plan: str, request: Request) -> None:
-        """Remember that a request was given up."""
+        """Record that a request was given up."""
         self._db.execute("INSERT OR IGNORE INTO given_up VALUES (?, ?)", (plan, request.key))
 
     def given_up(self, plan: str) -> set[str]:
-        """Keys of the requests that were given up by any run of a plan."""
+        """Keys of the requests that any run of a plan gave up."""
         return {key for (key,) in self._db.execute("SELECT key FROM given_up WHERE plan = ?", (plan,))}
 
     def missing(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those requests that have no answer yet, each key once. A resumed run passes over all that is answered before it asks
-        for the first time, so the keys of a file up to SMALL are read at once, and of a larger one looked for MANY at a time."""
+        """The requests that have no answer yet, each key once.
+
+        A resumed run skips every answered request before its first call, so all keys of a file up to SMALL are read at
+        once; those of a larger file are queried MANY at a time.
+        """
         small = self.path.stat().st_size <= SMALL
         seen = {key for (key,) in self._db.execute("SELECT key FROM answers")} if small else set()
         waiting = iter(requests)
@@ -152,7 +159,7 @@ class Store:
                     yield request
 
     def keep(self, plan: str, answers: Iterable[tuple[Request, Reply, float]]) -> None:
-        """Store answers, each with its seconds and cost: all or none."""
+        """Store answers, each with its seconds and its cost, in one transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for request, r, seconds in answers:
@@ -166,11 +173,11 @@ class Store:
         self._flush_when_due()
 
     def count_unusable(self, plan: str, request: Request, reply: Reply, outcome: str, seconds: float) -> None:
-        """Count a reply that is not an answer but may have to be paid; the reply itself is not stored."""
+        """Count the usage of an unusable reply, which may have to be paid for; the reply itself is not stored."""
         self._count(plan, request, reply, outcome, seconds)
 
     def spent(self, plan: str) -> Spent:
-        """What a plan has cost so far."""
+        """The cost of a plan so far."""
         row = self._db.execute(
             "SELECT COUNT(*), COALESCE(SUM(outcome != 'answered'), 0),"
             " COALESCE(SUM(prompt_tokens IS NULL OR completion_tokens IS NULL), 0),"
@@ -181,7 +188,7 @@ class Store:
         return Spent(*row)
 
     def pace(self, plan: str) -> tuple[list[float], float]:
-        """Seconds that the last calls of a plan took within RECENT seconds, and how many were under way at once: by Little's
+        """Seconds that each of a plan's latest calls (within RECENT seconds) took, and the mean number in flight: by Little's
         law, seconds of calls per second."""
         last = self._db.execute(
             "SELECT at, seconds FROM calls WHERE plan = ? AND at > ? ORDER BY id DESC LIMIT 256",
@@ -193,21 +200,21 @@ class Store:
         return took, sum(took) / max(last[0][0] - last[-1][0], max(took))
 
     def unusable(self, plan: str) -> dict[str, int]:
-        """How many replies to a plan's requests were unusable, by kind."""
+        """The number of unusable replies to a plan's requests, by kind."""
         rows = self._db.execute(
             "SELECT outcome, COUNT(*) FROM calls WHERE plan = ? AND outcome != 'answered' GROUP BY outcome", (plan,)
         )
         return dict(rows)
 
     def usage(self, plan: str) -> Iterator[tuple[bool, int | None, int | None]]:
-        """Whether each paid call of a plan gave an answer, and its prompt and answer tokens, in their order."""
+        """(gave an answer, prompt tokens, answer tokens) for each paid call of a plan, in order."""
         yield from self._db.execute(
             "SELECT outcome = 'answered', prompt_tokens, completion_tokens FROM calls WHERE plan = ? ORDER BY id",
             (plan,),
         )
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
-        """Price of a call at the prices given, or None where a price or a count is unknown."""
+        """Cost of a call at the given prices, or None if a price or a count is unknown."""
         if self.prices is None or prompt_tokens is None or completion_tokens is None:
             return None
         return (prompt_tokens * self.prices[0] + completion_tokens * self.prices[1]) / 1e6

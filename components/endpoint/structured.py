@@ -1,4 +1,4 @@
-"""JSON in a model's answer, where it may stand in a fence, behind a sentence, or with a comma too many."""
+"""Reads JSON from a model's answer, even in a fence, after a sentence, or with a trailing comma."""
 
 import json
 import re
@@ -7,15 +7,15 @@ from typing import Any
 
 from components.endpoint.completion import SURROGATE
 
-MOST_TRIES = 1_000  # places at which an object is looked for in a text that is not JSON as a whole
+MOST_TRIES = 1_000  # positions at which an object is tried in a text that is not JSON as a whole
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.S | re.M)
-_COMMA = re.compile(r'("(?:[^"\\]|\\.)*"?)|,(?=\s*[}\]])', re.S)  # before a closing bracket, outside of texts
+_COMMA = re.compile(r'("(?:[^"\\]|\\.)*"?)|,(?=\s*[}\]])', re.S)  # a comma before a closing bracket, outside strings
 _DECODER = json.JSONDecoder(strict=False)
 
 
 def json_values(text: str) -> Iterator[Any]:
-    """The JSON values of an answer: the whole of it, what stands in fences or between the outer brackets, and then each
-    object of it that is whole in itself.
+    """The JSON values of an answer: the whole text, the contents of fences, the text between the outer brackets, and then
+    each complete object in it.
 
     >>> list(json_values('Here it is: {"a": 1}'))[0]
     {'a': 1}
@@ -46,7 +46,7 @@ def _loads(text: str) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A field that should have been text: numbers as they are written, nothing as an empty text, lists as lines."""
+    """A field that should be text: a number as it is written, null as an empty text, a list of texts as lines."""
     if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
         value = "\n".join(value)
     return SURROGATE.sub("\ufffd", value if isinstance(value, str) else "" if value is None else repr(value))

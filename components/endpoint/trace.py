@@ -1,7 +1,7 @@
-"""A sample of a plan's calls as traces: prompt, answer, latency, tokens, cost and verdict, without secrets.
+"""Traces a sample of a plan's calls: prompt, answer, latency, tokens, cost and verdict, without secrets.
 
-One trace costs MLflow as much CPU as a dozen calls cost us. So not all calls are traced, and none before the others have
-been sent.
+One trace costs MLflow as much CPU as a dozen calls cost this process. So only a sample is traced, after all calls have
+been made.
 """
 
 import os
@@ -15,12 +15,12 @@ from components.foreign.addresses import HIDDEN, all_without_secrets
 from components.params.endpoint import EndpointParams
 from components.tracking import Trace, Tracker
 
-MOST_CHARS = 20_000  # of a prompt or an answer
+MOST_CHARS = 20_000  # maximum characters of a prompt or an answer
 SHOWN = ("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "structured")
 
 
 class CallSample:
-    """Answered calls and failed ones, `most` of each, every call with the same chance (reservoir sampling)."""
+    """A sample of answered and of failed calls, at most `most` of each; all calls have the same chance (reservoir)."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -44,10 +44,10 @@ class CallSample:
 def trace_calls(
     tracker: Tracker, calls: CallSample, params: EndpointParams, store: Store, verdict: Callable[[Call], str]
 ) -> None:
-    """Give a sample of calls to MLflow.
+    """Write a sample of calls to MLflow.
 
     Args:
-        verdict: what became of an answered call: kept, or why not.
+        verdict: the outcome of an answered call: kept, or why it was not.
     """
     key = os.environ.get(params.api_key_env, "").strip()
     for call in calls:

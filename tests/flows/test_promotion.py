@@ -259,7 +259,8 @@ def test_the_registry_says_what_became_of_a_model(book: Book) -> None:
 def test_only_the_pipeline_promotes(capsys: Any) -> None:
     assert run.main(["growth-study", "--promote"]) == 1
     assert (
-        "--promote: growth-study registers no model; expected pipeline; leave the option out" in capsys.readouterr().err
+        "--promote: growth-study does not register a model; expected pipeline; leave the option out"
+        in capsys.readouterr().err
     )
 
 
