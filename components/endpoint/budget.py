@@ -6,7 +6,7 @@ twice what English takes. So the limit is never exceeded, and a little of it may
 
 from dataclasses import dataclass
 
-from components.endpoint.request import Reply, Request
+from components.endpoint.request import Reply, Request, most_tokens
 from components.endpoint.store import Spent, Store
 from components.errors import StepError
 
@@ -70,8 +70,7 @@ class Budget:
 
     def _most(self, request: Request) -> tuple[int, float]:
         prompt = request.prompt_bytes // 2 + 16 * len(request.messages)
-        parameters = request.parameters
-        answer = int(parameters.get("max_tokens") or parameters.get("max_completion_tokens") or 0)
+        answer = most_tokens(request)
         return prompt + answer, self.store.cost(prompt, answer) or 0.0
 
     def says(self) -> str:

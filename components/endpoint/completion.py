@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from components.endpoint.request import Fault, Reply
@@ -67,7 +68,9 @@ def read_completion(raw: bytes, charset: str | None = None) -> Reply:
     if not isinstance(choice, dict):
         raise Fault("empty", f"a completion without choices: {shortened(text)}", reply=bare)
     content = _content(choice, bare, text)
-    reply = Reply(content, bare.model, _name(choice.get("finish_reason")), bare.prompt_tokens, bare.completion_tokens)
+    if content:  # a text is never free: who says 0 has not counted
+        bare = replace(bare, prompt_tokens=bare.prompt_tokens or None, completion_tokens=bare.completion_tokens or None)
+    reply = replace(bare, text=content, finish_reason=_finish_reason(choice))
     if SURROGATE.search(content):
         raise Fault("format", f"half of a surrogate pair in the text: {shortened(content)!a}", reply=bare)
     if absurd:
@@ -82,7 +85,7 @@ def decode(raw: bytes, charset: str | None = None) -> str:
         encoding = charset
     try:
         return raw.decode(encoding, "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # not an encoding of text, or one that decodes nothing
         return raw.decode("utf-8", "replace")
 
 
@@ -103,7 +106,7 @@ def message_of(values: Any) -> str:
     if isinstance(error, dict):
         parts = (error.get(name) for name in ("message", "detail", "code", "type"))
         return " ".join(part if isinstance(part, str) else short(part) for part in parts if part)
-    return str(error) if error is not None else ""
+    return error if isinstance(error, str) else short(error) if error is not None else ""
 
 
 def read_error(raw: bytes) -> str:
@@ -120,6 +123,8 @@ def error_of(values: dict[str, Any]) -> Any:
         for name in ("error", "errors", "detail"):
             if (found := holder.get(name)) and (name == "error" or "choices" not in values):
                 found = found[0] if isinstance(found, list) else found
+                if isinstance(found, dict) and "choices" in values and not any(found.values()):
+                    continue  # a form that nobody filled in
                 return values if found is True else found
     said = values.get("object") == "error" or isinstance(values.get("message"), str)
     return values if said and "choices" not in values else None
@@ -128,7 +133,7 @@ def error_of(values: dict[str, Any]) -> Any:
 def _status(error: Any) -> int:
     """The HTTP status that an error names, or the one that matches its code or type; 500 if neither is known."""
     named = [error.get(name) for name in ("code", "status", "type")] if isinstance(error, dict) else [error]
-    said = [str(value)[:200].lower() for value in named if value is not None]
+    said = [(value if isinstance(value, str) else short(value))[:200].lower() for value in named if value is not None]
     for value in said:
         if re.fullmatch("[45][0-9][0-9]", value):
             return int(value)
@@ -164,11 +169,13 @@ def _joined_events(text: str) -> dict[str, Any] | None:
     ]
     if not choices:
         return next((event for event in events if error_of(event) is not None), None)
-    messages = [
-        message for choice in choices if isinstance(message := choice.get("delta") or choice.get("message"), dict)
+    wholes = [
+        message for choice in choices if isinstance(message := choice.get("message"), dict) and message.get("content")
     ]
+    deltas = [delta for choice in choices if isinstance(delta := choice.get("delta") or choice.get("message"), dict)]
+    messages = wholes[-1:] or deltas  # some repeat the whole text at the end
     told = {
-        name: "".join(part for message in messages if isinstance(part := message.get(name), str))
+        name: "".join(_text(message.get(name)) for message in messages)
         for name in ("content", "refusal", "reasoning_content")
     }
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
@@ -280,6 +287,12 @@ def _name(value: Any) -> str:
     return SURROGATE.sub("\ufffd", shortened(value)) if isinstance(value, str) else ""
 
 
+def _finish_reason(choice: dict[str, Any]) -> str:
+    """How an answer ended; by the name of the model's own server where a gateway (OpenRouter) has made `stop` of a cut."""
+    reason, native = _name(choice.get("finish_reason")), _name(choice.get("native_finish_reason"))
+    return native if finish(reason) == "stop" and finish(native) in ("truncated", "filtered") else reason
+
+
 # The finish reasons of servers, in lower case: OpenAI, vLLM, TGI, Anthropic, Gemini, Mistral, Cohere, Bedrock.
 _FINISHES = {
     "stop": "stop eos eos_token end_turn stop_sequence complete completed end finished done",
@@ -295,4 +308,4 @@ FINISHES = {name: kind for kind, names in _FINISHES.items() for name in names.sp
 
 def finish(reason: str) -> str:
     """How an answer ended: whole (`stop`), `truncated`, `filtered`, `unfinished`, or in an `unknown` way."""
-    return FINISHES.get(reason.lower().removeprefix("finish_reason_"), "unknown")
+    return FINISHES.get(re.sub("^finish_?reason[_.]", "", reason.lower()), "unknown")

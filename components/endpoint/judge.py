@@ -7,10 +7,11 @@ import re
 from dataclasses import replace
 
 from components.endpoint.completion import finish
-from components.endpoint.request import Accept, Fault, Reply, Request
+from components.endpoint.request import Accept, Fault, Reply, Request, most_tokens
 from components.errors import shortened
 from components.text.markup import strip_markup, unclean
 
+_CUT = re.compile(r"[^\n]{100}[a-z,]\s*\Z")  # a long line, which is not a heading, a list's item or a result
 _WHOLE = re.compile(r"[.!?:;\u2026\u3002\uff01\uff1f\"'\u201d\u2019`)\]}|*>-]\s*\Z")
 
 
@@ -32,6 +33,10 @@ def fault_of(request: Request, reply: Reply, accept: Accept) -> Fault | None:
         return Fault("markup", found, reply=reply)
     if not reply.finish_reason and not _WHOLE.search(text[-200:]):
         return Fault("unfinished", f"no finish reason, and it ends in mid-sentence: {text[-80:]!r}", reply=reply)
+    if _CUT.search(text[-400:]):
+        said = f"it ends in mid-sentence, with the finish reason {reply.finish_reason!r}: {text[-80:]!r}"
+        at_limit = 0 < most_tokens(request) <= (reply.completion_tokens or 0)
+        return Fault("truncated" if at_limit else "unfinished", said, reply=reply)
     try:
         wrong = accept(request, replace(reply, text=text))
     except (ValueError, OverflowError, RecursionError) as error:  # `accept` may fail on unexpected text

@@ -20,7 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from components.endpoint.completion import ErrorReply, read_completion, read_error, usage_alone
+from components.endpoint.completion import ErrorReply, decode, read_completion, read_error, usage_alone
 from components.endpoint.request import Fault, Reply, Request
 from components.errors import SAID, StepError, shortened
 from components.foreign.addresses import HIDDEN, without_secrets
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PROBES = (0.0, 0.5, 1.5, 3.0)  # seconds before each check whether the endpoint answers
 CONNECT = 10.0  # maximum seconds to connect
 LARGEST = 32 << 20  # maximum bytes of one reply
+SECRET = 16  # a key of at least this many characters is also removed from answers
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -65,7 +66,7 @@ class OpenAIEndpoint:
         self.base = server.base_url.rstrip("/")
         key = os.environ.get(server.api_key_env, "").strip()
         self._headers = {"Authorization": key if " " in key else f"Bearer {key}"} if key else {}
-        self._key = key
+        self._key = key.rpartition(" ")[2]
         self._proxy = proxy_of(self.base)
         self._streams = False  # whether the endpoint streams although it was not asked to; reported once
 
@@ -108,7 +109,7 @@ class OpenAIEndpoint:
         except aiohttp.ServerTimeoutError as error:
             raise Fault("timeout", type(error).__name__) from error
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError) as error:
-            raise Fault("malformed", _said(error), reply=usage_alone(bytes(raw))) from error
+            raise Fault("malformed", self._without_key(_said(error)), reply=usage_alone(bytes(raw))) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Fault("connection", _said(error)) from error
         except Fault as fault:
@@ -122,6 +123,8 @@ class OpenAIEndpoint:
         Raises:
             Fault: there is none; its detail describes the response, and its reply has the usage, if it is known.
         """
+        if len(self._key) >= SECRET:  # else it is a word such as EMPTY, for a server that wants no key
+            raw = raw.replace(self._key.encode(), HIDDEN.encode())  # in whatever a server quotes of its request
         if not 200 <= got.status < 300:
             raise self._failure(got.status, got.headers, self._message(raw), usage_alone(raw))
         try:
@@ -131,6 +134,9 @@ class OpenAIEndpoint:
             raise self._failure(
                 error.status, got.headers, f"in a response of status 200: {message}", error.reply
             ) from None
+        except RecursionError:
+            said = f"JSON that is nested too deeply came: {shortened(decode(raw))}"
+            raise Fault("foreign", said, reply=usage_alone(raw)) from None
         except Fault as fault:
             fault.detail = self._without_key(fault.detail)
             if fault.kind == "foreign":
@@ -208,7 +214,7 @@ class OpenAIEndpoint:
                 f"{section}.base_url, which usually ends in /v1"
             )
         elif 300 <= status < 400:
-            detail = f"status {status}: redirected to {without_secrets(headers.get('location', 'nowhere'))[:SAID]}"
+            detail = f"status {status}: redirected to {self._without_key(headers.get('location', 'nowhere'))}"
             stop = f"{self.base}: {detail}, and the key goes to no other address; correct {section}.base_url"
         elif status in (408, 409, 425, 429) or status >= 500:
             return Fault("throttled" if status == 429 else "server_error", detail, _wait(headers), reply)

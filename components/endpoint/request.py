@@ -40,6 +40,11 @@ class Request:
         return sum(len(content.encode()) for _, content in self.messages)
 
 
+def most_tokens(request: Request) -> int:
+    """The limit of an answer, 0 where the request names none."""
+    return int(request.parameters.get("max_tokens") or request.parameters.get("max_completion_tokens") or 0)
+
+
 _canonical = json.JSONEncoder(
     sort_keys=True, ensure_ascii=False, separators=(",", ":")
 ).encode  # made once, since json.dumps makes a new encoder per call

@@ -9,7 +9,7 @@ from components.endpoint.completion import SURROGATE
 
 MOST_TRIES = 1_000  # positions at which an object is tried in a text that is not JSON as a whole
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.S | re.M)
-_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.S)  # a comma before a closing bracket, outside strings
+_COMMA = re.compile(r'("(?:[^"\\]|\\.)*"?)|,(?=\s*[}\]])', re.S)  # a comma before a closing bracket, outside strings
 _DECODER = json.JSONDecoder(strict=False)
 
 

@@ -6,6 +6,7 @@ the question (see `dependence`), proves nothing and is rejected too.
 """
 
 import ast
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from components.text.markup import strip_markup, unclean
 FIELDS = ("question", "answer", "code", "expression")
 MAX_QUESTION, MAX_ANSWER = 1_000, 300  # maximum characters
 _FENCE = re.compile(r"\A```\w*\s*\n(.*?)\n?```\Z", re.S)
-_NUMBER = r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+_NUMBER = r"-?(?:[0-9]{1,3}(?:[, \u00a0\u202f'\u2019][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+_YES = {"yes": "True", "no": "False"}
 _MEASURE = re.compile(rf"(?:\w{{1,20}}\s*=\s*|[$€£¥]\s*)?({_NUMBER})(?:\s*[^\d\s=+*/<>,.-][^\d=+*<>-]{{0,30}})?")
 _STRING = {"type": "string"}
 SCHEMA: dict[str, Any] = {
@@ -143,6 +145,7 @@ def agreed_answer(answer: str, value: str) -> str:
     >>> agreed_answer("1,250 coins", "1250"), agreed_answer("3", "3.0"), agreed_answer("4", "5")
     ('1250', '3', '')
     """
+    answer = answer.strip("*`").replace("\u2212", "-")
     if answer == value or (value[:1] in "'\"" and answer == value[1:-1] and "\\" not in value):
         return answer
     try:
@@ -152,8 +155,11 @@ def agreed_answer(answer: str, value: str) -> str:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
     measure = _MEASURE.fullmatch(answer)
-    number = measure[1].replace(",", "") if measure else answer
+    number = re.sub(r"[^\d.-]", "", measure[1]) if measure else answer
     try:
-        return number if float(number) == float(value) else ""  # 3 and 3.0
+        rounded = 1e-13 if "." in value else 0.0  # 0.1 + 0.2 is 0.30000000000000004
+        return number if math.isclose(float(number), float(value), rel_tol=rounded) else ""  # 3 and 3.0
     except ValueError:
-        return answer if answer.lower() == value.lower() and value in ("True", "False", "None") else ""
+        said, wanted = answer.lower(), value.strip("'").lower()
+        alike = said == wanted or _YES.get(said) == value
+        return answer if alike and wanted in ("true", "false", "none", *_YES) else ""

@@ -11,12 +11,18 @@ from components.text.characters import visible
 
 _NAMES = "think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think"
 _THOUGHT = re.compile(
-    rf"(?P<open><(?:{_NAMES})>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
-    rf"|</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>",
+    rf"(?P<open><(?:{_NAMES})>|<\|channel>thought\b|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
+    rf"|</(?:{_NAMES})>|<channel\|>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>",
     re.I,
 )
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}<\|message\|>")
-_TOKEN = r"(?:<\|[A-Za-z]\w{0,40}\|>|<\uff5c[^\uff5c\n]{1,40}\uff5c>|</?s>|<(?:bos|eos|start_of_turn|end_of_turn)>|\[/?INST\])"
+_NAMED = (
+    "bos|eos|pad|unk|eod|sop|start_of_turn|end_of_turn|end_of_utterance|/?tool_calls?|extra_id_\\d{1,3}|unused\\d{1,4}"
+)
+_TOKEN = (
+    rf"(?:<\|[A-Za-z][\w\u2581]{{0,40}}\|>|<\|turn>|<turn\|>|<\uff5c[^\uff5c\n]{{1,40}}\uff5c>|</?s>|<(?:{_NAMED})>"
+    r"|\[(?:/?INST|gMASK|EOS|TOOL_CALLS)\])"
+)
 _LEADING = re.compile(rf"\s*{_TOKEN}(?:\s*(?:assistant|model)\b)?(?:\s*:)?")
 _BARE_ROLE = re.compile(r"(?:\s*assistant(?::|(?=[ \t]*\n))\s*)+", re.I)
 ROUNDS = 4
@@ -26,9 +32,12 @@ _END = re.compile(
 _ANSI = re.compile(r"\x1b(?:\[[0-?]{0,40}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\^_])")
 _HINT = re.compile(r"[<\[◁]|\A\s*(?:assistant|analysis)", re.I)  # most texts contain none of these
 _NO_TEXT = re.compile(  # control characters, bidirectional overrides, results of a wrong decoding, private use
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef"
+    r"\U000f0000-\U0010ffff]|\u2581(?=[a-z])"  # a blank as SentencePiece writes it
+    r"|(?m:^)(?:### ?(?:Human|User|Assistant|Instruction|Response):|(?:USER|ASSISTANT): )"  # a template without tokens
 )
-UNCLEAN = re.compile(f"{_TOKEN}|(?i:{_THOUGHT.pattern.replace('?P<open>', '?:')})|{_NO_TEXT.pattern}")
+_PIECES = r"<\|\w{2,40}\s*\Z|<0x[0-9A-F]{2}>"  # half a token at the end, a byte as a token
+UNCLEAN = re.compile(f"{_TOKEN}|(?i:{_THOUGHT.pattern.replace('?P<open>', '?:')})|{_NO_TEXT.pattern}|{_PIECES}")
 
 
 class Stripped(NamedTuple):

@@ -212,7 +212,7 @@ def test_the_study_measures_what_the_pipeline_does(by_dvc: Path, tmp_path: Path,
 def test_the_study_refuses_what_does_not_fit(by_dvc: Path, tmp_path: Path) -> None:
     words = ["components.study.growth.run", "--small", "models/small", "--tokens", "data/tokens", "--exam", "data/exam"]
     for arguments, sentence in (
-        (["--arm", "exact", "--seed", "2", "--rate", "1"], "was trained with seed 1, this training has 2"),
+        (["--arm", "exact", "--seed", "2", "--rate", "1"], "was trained with seed 1; expected seed 2"),
         (["--arm", "exact", "--seed", "1"], "give either --rate, for a trial, or --best"),
         (["--arm", "exact", "--seed", "1", "--rate", "1", "--horizon", "equal-cost"], "is for scratch and continued"),
         (["--arm", "exact", "--seed", "1", "--best", "params.yaml"], "params.yaml is not a record of the study"),

@@ -159,7 +159,7 @@ def test_an_explained_failure_is_not_retried_and_shows_the_last_lines(project, r
     state = run_flow()
     assert state.is_failed()
     message = str(state.result(raise_on_failure=False))
-    assert message.startswith("failed: prepare; so not run: train, check, report\n")
+    assert message.startswith("failed: prepare; therefore not run: train, check, report\n")
     assert "stage prepare: failed with exit status 1" in message
     assert message.endswith("line 29 of prepare\nerror: prepare: 3 of 5 rows have no text")
     assert len(message.splitlines()) == 17
@@ -181,7 +181,7 @@ def test_a_crash_is_retried_and_the_rest_may_finish(project, run_flow, toy, tmp_
     state = run_flow()
     assert toy.starts(project, "prepare") == 2  # meta allows one more try
     assert state.is_failed()
-    assert str(state.result(raise_on_failure=False)).startswith("failed: check; so not run: report\n")
+    assert str(state.result(raise_on_failure=False)).startswith("failed: check; therefore not run: report\n")
     assert (project / "models" / "model.txt").is_file()
 
     (project / "trace" / "check.fail").unlink()

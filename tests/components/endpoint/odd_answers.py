@@ -82,7 +82,7 @@ def events(*chunks: dict, done: bool = True) -> Make:
     return make
 
 
-def piece(text: str, reason: str | None = None) -> dict:
+def piece(text: object, reason: str | None = None) -> dict:
     return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}
 
 
@@ -122,6 +122,28 @@ ODD: dict[str, Odd] = {
     "stop_sequence": Odd(whole("stop_sequence"), "answered"),
     "COMPLETE": Odd(whole("COMPLETE"), "answered"),
     "finish_missing": Odd(whole(None), "answered"),
+    "FinishReason.STOP": Odd(whole("FinishReason.STOP"), "answered"),
+    "finish_native": Odd(
+        lambda good: http(
+            {
+                "choices": [
+                    {"message": {"content": half(good)}, "finish_reason": "stop", "native_finish_reason": "MAX_TOKENS"}
+                ],
+                "usage": USAGE,
+            }
+        ),
+        "truncated",
+    ),
+    "stop_in_mid_sentence": Odd(
+        ended("stop"), "unfinished", said="ends in mid-sentence, with the finish reason 'stop'"
+    ),
+    "stop_at_the_limit": Odd(
+        lambda good: http(
+            completion(half(good), usage={"prompt_tokens": 100, "completion_tokens": 600, "total_tokens": 700})
+        ),
+        "truncated",
+        700,
+    ),
     # Marks of a chat template, thoughts, control characters.
     "think": Odd(wrapped(f"<think>\n{THOUGHT}\n</think>\n\nGOOD"), "answered"),
     "endthink": Odd(wrapped(f"{THOUGHT}\n</think>\n\nGOOD"), "answered"),
@@ -149,6 +171,15 @@ ODD: dict[str, Odd] = {
     "end_of_turn": Odd(wrapped("GOOD\n<end_of_turn>"), "answered"),
     "deepseek_eos": Odd(wrapped("GOOD<\uff5cend\u2581of\u2581sentence\uff5c>"), "answered"),
     "run_on": Odd(wrapped("GOOD<|im_end|>\n<|im_start|>user\nWrite another one."), "answered"),
+    "pad": Odd(wrapped("GOOD<pad><pad>"), "answered"),
+    "glm": Odd(wrapped("[gMASK]<sop>GOOD"), "answered"),
+    "gemma_channel": Odd(wrapped(f"<|channel>thought\n{THOUGHT}<channel|>GOOD<turn|>"), "answered"),
+    "ascii_eos": Odd(wrapped("GOOD<|end\u2581of\u2581sentence|>"), "answered"),
+    "half_a_token": Odd(wrapped("GOOD<|im_end"), "markup", said="<|im_end"),
+    "byte_token": Odd(wrapped("GOOD<0x0A>"), "markup", said="<0x0A>"),
+    "tool_in_text": Odd(wrapped('GOOD\n<tool_call>\n{"name": "f"}\n</tool_call>'), "markup", said="tool_call"),
+    "turns": Odd(wrapped("GOOD\n\nUSER: Write another.\nASSISTANT: Here it is."), "markup", said="USER: "),
+    "turns_alpaca": Odd(wrapped("GOOD\n\n### Instruction:\nWrite another."), "markup", said="### Instruction:"),
     "header": Odd(wrapped("<|start_header_id|>assistant<|end_header_id|>\n\nGOOD"), "answered"),
     "role": Odd(wrapped("assistant\n\nGOOD"), "answered"),
     "token_within": Odd(
@@ -184,6 +215,11 @@ ODD: dict[str, Odd] = {
     "empty": Odd(message(""), "empty", said="nothing was returned"),
     "blank": Odd(message(" \n "), "empty"),
     "number": Odd(message(7), "format"),
+    "deep_parts": Odd(
+        lambda good: text_of("DEEP", lambda text: text.replace('"DEEP"', '[{"text":' * 300 + '"x"' + "}]" * 300)),
+        "foreign",
+        said="nested too deeply",
+    ),
     "surrogate": Odd(lambda good: http(completion(good + " \ud83d")), "format", said="surrogate"),
     "surrogate_name": Odd(lambda good: http(completion(good) | {"model": "m\ud83d"}), "answered"),
     "delta": Odd(
@@ -214,6 +250,7 @@ ODD: dict[str, Odd] = {
     "usage_elsewhere": Odd(used(None, x_groq={"usage": {"prompt_tokens": 100, "completion_tokens": 200}}), "answered"),
     "usage_timings": Odd(used(None, timings={"prompt_n": 100, "predicted_n": 200}), "answered"),
     "usage_missing": Odd(used(None), "answered", None),
+    "usage_zero": Odd(used({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}), "answered", None),
     "usage_null": Odd(used({"prompt_tokens": None, "completion_tokens": None}), "answered", None),
     "usage_words": Odd(used("unknown"), "answered", None),
     "usage_huge": Odd(used({"prompt_tokens": True, "completion_tokens": 10**30}), "format", None, "impossible figures"),
@@ -237,6 +274,8 @@ ODD: dict[str, Odd] = {
         "answered",
     ),
     "charset_unknown": Odd(lambda good: text_of(good, kind="application/json; charset=nonsense"), "answered"),
+    "charset_undefined": Odd(lambda good: text_of(good, kind="application/json; charset=undefined"), "answered"),
+    "error_of_nulls": Odd(used(USAGE, error={"code": None, "message": None}), "answered"),
     "dupkeys": Odd(
         lambda good: text_of(good, lambda text: text.replace('"content": ', '"content": null, "content": ', 1)),
         "answered",
@@ -249,6 +288,25 @@ ODD: dict[str, Odd] = {
     "created": Odd(lambda good: http(completion(good), status=201), "answered"),
     "text_plain": Odd(lambda good: text_of(good, kind="text/plain"), "answered"),
     "sse": Odd(events(piece("GOOD"), piece("", "stop"), {"choices": [], "usage": USAGE}), "answered"),
+    "sse_whole_again": Odd(
+        events(piece("GOOD"), {"choices": [{"message": {"content": "GOOD"}, "finish_reason": "stop"}], "usage": USAGE}),
+        "answered",
+    ),
+    "sse_parts": Odd(
+        events(piece(""), piece([{"type": "text", "text": "GOOD"}], "stop"), {"choices": [], "usage": USAGE}),
+        "answered",
+    ),
+    "sse_deep": Odd(
+        lambda good: http(
+            f'data: {{"usage": {json.dumps(USAGE)}, "choices": [{{"delta": {{"content": '
+            + '[{"text":' * 300
+            + '"x"'
+            + "}]" * 300
+            + "}}]}\n\n"
+        ),
+        "foreign",
+        said="nested too deeply",
+    ),
     "sse_no_end": Odd(events(piece("GOOD")), "answered", None),
     "sse_cut": Odd(
         lambda good: events(piece(half(good)), {"usage": USAGE}, done=False)(good), "unfinished", said="mid-sentence"

@@ -11,6 +11,7 @@ from components.endpoint.openai import OpenAIEndpoint, Server, proxy_of
 from components.endpoint.request import Request
 from components.endpoint.store import Store
 from components.errors import StepError
+from tests.components.endpoint.odd_answers import completion, http
 
 KEY = "PHIFORGE_TEST_KEY"
 
@@ -111,3 +112,39 @@ def test_a_key_that_the_endpoint_quotes_is_not_shown(monkeypatch):
     endpoint = OpenAIEndpoint(Server("http://a.example/v1", "m", KEY, "synthesis.teacher"))
     raw = b'{"error": {"message": "Incorrect key my-own-key-of-no-form, see https://me:word@a.example"}}'
     assert endpoint._message(raw) == "Incorrect key …, see https://a.example"
+
+
+def test_a_key_that_the_endpoint_quotes_in_an_answer_is_not_kept(serve, tmp_path, monkeypatch):
+    key = "my-own-key-of-no-form"
+    monkeypatch.setenv(KEY, key)
+    served = serve()
+    answers = iter(
+        [
+            b"HTTP/1.1 302 X\r\nContent-Length: 0\r\nLocation: http://b.example/?k=%b\r\n\r\n" % key.encode(),
+            b"HTTP/1.1 200 OK\r\nX-\x01: %b\r\n\r\n" % key.encode(),
+            http(completion("# A\n\nText.", f"bad {key}")),
+            http(completion(f"# A\n\nYou sent {key}.") | {"model": f"m-{key}"}),
+        ]
+    )
+
+    async def answer(asked, writer):
+        raw = next(answers)
+        writer.write(raw)
+        await writer.drain()
+        return b"\x01" not in raw
+
+    served.endpoint._complete = answer
+    said = []
+    asked = [Request(str(n), (("user", str(n)),), {"model": "m", "max_tokens": 10}) for n in range(2)]
+    with Store(tmp_path / "s.sqlite") as store:
+        endpoint, policy = OpenAIEndpoint(Server(served.url, "m", KEY, "s")), Policy(1, 4, 2.0, 5.0, "s")
+        dispatcher = Dispatcher(endpoint, store, "plan", Budget.of(store, "plan", 0, 0), policy, lambda *_: "")
+        monkeypatch.setattr(dispatcher, "_say_once", lambda fault: said.append(str(fault)))
+        tally = dispatcher.run(asked)
+    assert tally.answered == 1
+    assert dict(tally.faults) == {"refused": 1, "malformed": 1, "unfinished": 1}
+    shown = str([*tally.given_up, said])
+    assert "b.example/?k=…" in shown
+    assert "bad …" in shown
+    assert key not in shown
+    assert all(key.encode() not in path.read_bytes() for path in tmp_path.glob("s.sqlite*"))

@@ -45,7 +45,15 @@ def test_known_markup_goes_and_is_named(text, removed):
 
 
 @pytest.mark.parametrize(
-    "text", ["a <|reserved_1|> b", "the token `<|endoftext|>` ends it", "a \ufffd b", "a \x93 b", "a \ue000 b"]
+    "text",
+    [
+        *("a <unk> b", "a\n### Human: b", "a\n\nUSER: b", "it\u2581is", "a <0x0A> b", "a\ufdd0", "a\U000f0000"),
+        "a <|reserved_1|> b",
+        "the token `<|endoftext|>` ends it",
+        "a \ufffd b",
+        "a \x93 b",
+        "a \ue000 b",
+    ],
 )
 def test_what_is_not_text_is_found(text):
     stripped = strip_markup(text)
