@@ -49,9 +49,7 @@ class Reach:
             return ""
         if _is_private(inner) and found in self.addresses and not any(_is_public(one) for one in self.addresses):
             return ""
-        return (
-            f"{address} is not on the public internet and not named in ingestion.sources; name it there if it is meant"
-        )
+        return f"{address} is not on the public internet and not named in ingestion.sources; name it there to allow it"
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket for the address of a new connection.

@@ -363,11 +363,11 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 COMMAND = Command(
     step="ingestion.inventory",
-    description="List what the sources of params.yaml hold now, so that a changed source is read again.",
+    description="List the present content of the sources of params.yaml, so that a changed source is read again.",
     run=run,
     outputs=(
         Argument("output", "JSON file for the list"),
-        Argument("benchmarks", "where to write the list of the benchmarks' data (JSON file)", required=False),
+        Argument("benchmarks", "JSON file for the list of the benchmarks' data", required=False),
     ),
     sections=("ingestion", "benchmarking", "curation"),
     tracked=False,

@@ -276,9 +276,9 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
 
 COMMAND = Command(
     step="ingestion.survey",
-    description="Say within seconds what the sources of params.yaml hold, by a sample of their files.",
+    description="Survey the sources of params.yaml within seconds, by a sample of their files.",
     run=run,
-    outputs=(Argument("output", "where to write what was found (JSON file)"),),
+    outputs=(Argument("output", "JSON file for the results"),),
     sections=("ingestion", "validation", "curation"),
     tracked=False,
 )

@@ -211,7 +211,7 @@ def _text_of(body: Tree) -> str:
 def _parsed(html: str) -> Tree:
     from lxml.html import HTMLParser, document_fromstring
 
-    # Comments and processing instructions would be in the way of the code that walks the tree.
+    # Comments and processing instructions would disturb the code that walks the tree.
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     return document_fromstring(html.encode("utf-8", "replace"), parser=parser)
 

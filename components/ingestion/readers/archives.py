@@ -96,7 +96,7 @@ def _of_tar(archive: tarfile.TarFile) -> Iterator[Member]:
             is_link = info.issym() or info.islnk()
             why = "" if info.isreg() else "links" if is_link else "pipes and devices"
             yield Member(os.fsencode(info.name).decode("utf-8", "replace"), why, archive, info)
-        archive.members = []  # type: ignore[attr-defined] # which it would keep, for readers that go back
+        archive.members = []  # type: ignore[attr-defined] # tarfile would keep them, for readers that seek back
 
 
 def _read(file: SourceFile, members: Iterator[Member], limits: Limits) -> Read:

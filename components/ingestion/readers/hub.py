@@ -107,12 +107,12 @@ def resolve(source: Source) -> tuple[str, str]:
         revision = HfApi().dataset_info(found.path, revision=found.revision).sha or found.revision
     except Exception as error:  # the hub's client raises errors of several libraries
         raise StepError(
-            f"ingestion.sources: the hub does not give {found.path} ({type(error).__name__}: {error}); correct the name, "
+            f"ingestion.sources: the hub does not return {found.path} ({type(error).__name__}: {error}); correct the name, "
             "set HF_TOKEN if it is restricted, or check the network"
         ) from error
     if revision is None:
         raise StepError(
-            f"ingestion.sources: the hub names no revision of {found.path}; name one, as in {found.path}@main"
+            f"ingestion.sources: the hub does not name a revision of {found.path}; name one, as in {found.path}@main"
         )
     config = f"/{found.config}" if found.config else ""
     return f"{SCHEME}{found.path}{config}:{found.split}@{revision}", revision
