@@ -34,6 +34,9 @@ LARGEST = 32 << 20  # maximum bytes of one reply
 SECRET = 16  # a key of at least this many characters is also removed from answers
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
+_RESET = re.compile(
+    rb'"X-RateLimit-Remaining":\s*"?0\b.{0,80}?"X-RateLimit-Reset":\s*"?(\d{13})\b', re.S | re.I
+)  # in ms
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -115,7 +118,12 @@ class OpenAIEndpoint:
         except Fault as fault:
             fault.reply = usage_alone(bytes(raw))
             raise
-        return self._read(got, bytes(raw))
+        try:
+            return self._read(got, bytes(raw))
+        except Fault as fault:
+            if fault.kind == "throttled" and fault.retry_after is None:
+                fault.retry_after = _until_reset(raw)
+            raise
 
     def _read(self, got: aiohttp.ClientResponse, raw: bytes) -> Reply:
         """The reply in a response.
@@ -278,6 +286,12 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     """Seconds that a reply asks to wait, or None."""
     milliseconds = retry_after(headers.get("retry-after-ms"), time.time())
     return retry_after(headers.get("retry-after"), time.time()) if milliseconds is None else milliseconds / 1000
+
+
+def _until_reset(raw: bytearray) -> float | None:
+    """Seconds until a spent limit is renewed, which OpenRouter names in the body of an error; None if it is not there."""
+    found = _RESET.search(raw)
+    return max(0.0, int(found[1]) / 1000 - time.time()) if found else None
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -174,6 +174,8 @@ def _given_away(check: Check, answer: float | None) -> str:
     for pattern in (_PHRASE, *([] if by_chance else [_ALONE])):
         if found := re.search(pattern.format(answer=said), check.question):
             return found.group()
+    if answer is not None and not by_chance and answer in facts.in_words(check.question, parts=False):
+        return f"{answer:g} in words"
     return ""
 
 

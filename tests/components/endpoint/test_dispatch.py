@@ -297,6 +297,26 @@ def test_a_wait_beyond_the_patience_stops_at_once(serve, tmp_path, header, words
     assert len(calls) < good + 60
 
 
+@pytest.mark.parametrize("remaining", ["0", "7"])
+def test_a_spent_limit_that_the_body_names_stops_as_retry_after_does(serve, tmp_path, monkeypatch, remaining):
+    """As OpenRouter sends it for free models, with a time in milliseconds."""
+    monkeypatch.setattr("components.endpoint.dispatch.LONGEST_PAUSE", 0.1)
+    served = serve()
+    reset = f"{(time.time() + 40_000) * 1000:.0f}"
+    limits = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": remaining, "X-RateLimit-Reset": reset}
+    far = http({"error": {"message": "free-models-per-day", "code": 429, "metadata": {"headers": limits}}}, 429)
+    calls = answering(served, lambda number, _: far if number <= 60 else None)
+    if remaining == "0":
+        with pytest.raises(
+            StepError, match=r"asks to wait (39,999|40,?000).* s, .*free-models-per-day.*run again after 20"
+        ):
+            dispatch(served.url, tmp_path, requests(10))
+        assert len(calls) < 60
+    else:
+        tally, _ = dispatch(served.url, tmp_path, requests(10))
+        assert tally.answered == 10
+
+
 def test_one_request_that_is_sent_away_for_a_day_holds_up_no_other(serve, tmp_path):
     served = serve()
     far = http({"error": {"message": "daily quota"}}, 429, "Retry-After: 86400\r\n")

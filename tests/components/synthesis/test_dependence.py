@@ -55,6 +55,7 @@ HELD = "the question holds the answer"
         (f"{PRODUCT} ({COINS})", COINS, "", "4871 * 17497", HELD),
         (f"{PRODUCT} It is 85,227,887.", COINS, "", "4871 * 17497", HELD),
         (f"{PRODUCT} It is {COINS}.", COINS, "", f"{COINS} + 0", REPEATED),
+        ("What is 3 * 4, which is twelve?", "12", "", "3 * 4", HELD),
         ("What is 3 * 4? Answer: 12", "12", "", "3 * 4", HELD),
         ("What is 3 * 4 = 12?", "12", "", "3 * 4", HELD),
         ("What is 4 - 2? Hint: 2.", "2", "", "4 - 3 + 1", HELD),
