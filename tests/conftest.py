@@ -4,6 +4,8 @@ import os
 import secrets
 import shutil
 import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,8 +66,8 @@ def hostile_places(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(autouse=True)
-def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps called by a test say nothing to MLflow unless the test asks for it."""
+def _untracked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Steps called by a test say nothing to MLflow unless the test asks for it, and then no later test does."""
     for name in (
         "MLFLOW_TRACKING_URI",
         "DVC_STAGE",
@@ -74,6 +76,9 @@ def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
         "PHIFORGE_NOTES",
     ):
         monkeypatch.delenv(name, raising=False)
+    yield
+    if client := sys.modules.get("mlflow"):
+        client.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")
