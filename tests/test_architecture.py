@@ -115,6 +115,29 @@ def test_a_stage_declares_what_its_step_reads(name: str) -> None:
     assert code, "a change of the step's code must run it again"
 
 
+def texts_of(folder: str) -> set[str]:
+    """The modules of components/text that a step's files import, and those that these import."""
+    found: set[str] = set()
+    left = python_files(folder)
+    while left:
+        for name in imports_of(left.pop()):
+            path = "/".join(name.split(".")[:3]) + ".py"
+            if name.startswith("components.text.") and path not in found and (ROOT / path).is_file():
+                found.add(path)
+                left.append(ROOT / path)
+    return found
+
+
+@pytest.mark.parametrize("name", [*STAGES, *STUDY])
+def test_a_stage_depends_on_the_text_modules_of_its_steps(name: str) -> None:
+    """Of the gates only that for textbooks looks for markup."""
+    deps = {dep for dep in (STAGES | STUDY)[name]["deps"] if dep.startswith("components/")}
+    steps = deps & {f"components/{step}" for step in STEPS if step not in ("study", "validation")}
+    if name == "validate_textbooks":
+        steps = {"components/validation"}
+    assert set().union(*map(texts_of, steps)) <= deps
+
+
 def test_every_stage_has_its_policy() -> None:
     for name, stage in (STAGES | STUDY).items():
         assert {"retries", "timeout_s"} <= stage["meta"].keys(), name
