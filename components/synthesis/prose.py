@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from components.synthesis.restricted import fault
+from components.synthesis.restricted import NOT_PYTHON, fault
 from components.synthesis.sandboxed import Programs
 from components.text.markup import strip_markup, unclean
 
@@ -204,10 +204,9 @@ def code_programs(text: str) -> tuple[list[tuple[str, str, str]], str]:
 
 def _shown(source: str, wanted: str) -> tuple[str, str]:
     """(expression, repr of its value); the output of print is compared as a text."""
-    try:
-        node = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError):
+    if fault(source, "eval"):
         return source, wanted
+    node = ast.parse(source, mode="eval").body
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print" and not node.keywords:
         values = ", ".join(ast.unparse(argument) for argument in node.args)
         return f"' '.join(map(str, [{values}]))", repr(wanted)
@@ -217,7 +216,7 @@ def _shown(source: str, wanted: str) -> tuple[str, str]:
 def _is_expression(source: str) -> bool:
     try:
         ast.parse(source.strip(), mode="eval")
-    except (SyntaxError, ValueError):
+    except NOT_PYTHON:
         return False
     return True
 

@@ -9,6 +9,8 @@ import ast
 import builtins
 
 MAX_CHARS = 4_000
+MAX_DEPTH = 100  # levels of the syntax tree; `ast.unparse` exceeds Python's recursion limit at about 300
+NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # errors of `ast.parse`
 MAX_NUMBER = 10**12
 MAX_EXPONENT = 64
 BUILTINS = (
@@ -42,12 +44,15 @@ def fault(source: str, mode: str = "exec") -> str:
         return f"{len(source)} characters of code, more than {MAX_CHARS}"
     try:
         tree = ast.parse(source, mode=mode)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except NOT_PYTHON as error:
         return f"not Python ({type(error).__name__})"
-    for node in ast.walk(tree):
-        if found := _fault_of(node):
-            return f"{found} in line {node.lineno}" if hasattr(node, "lineno") else found
-    return ""
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_DEPTH):
+        for node in level:
+            if found := _fault_of(node):
+                return f"{found} in line {node.lineno}" if hasattr(node, "lineno") else found
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return f"more than {MAX_DEPTH} levels of nesting are not allowed" if level else ""
 
 
 def _fault_of(node: ast.AST) -> str:

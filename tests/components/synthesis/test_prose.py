@@ -150,6 +150,7 @@ def test_sessions_and_programs_are_run(programs):
         (("== 4", "== 5"), "fails: AssertionError"),
         (("    return 2 * n", "    import os"), "not executable here: Import"),
         ((">>> x = 3", ">>>x = 3"), "a session that cannot be read"),
+        ((">>> x + 1", f">>> print(x{' + 1' * 400})"), "not executable here: more than 100 levels"),
     ],
 )
 def test_code_that_does_not_do_what_the_text_says_is_found(change, words, programs):

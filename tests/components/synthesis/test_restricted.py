@@ -49,6 +49,8 @@ def test_plain_programs_pass(program):
         ("def broken(:", "not Python"),
         ("x = 1\n" * 1000, "characters of code"),
         ("@f\ndef g(): pass", "a decorator"),
+        ("x = 1" + " + 1" * 400, "more than 100 levels of nesting"),
+        ("x = " + "-" * 3_000 + "1", "not Python"),
     ],
 )
 def test_what_reaches_out_is_refused(program, words):
