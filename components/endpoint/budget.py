@@ -33,9 +33,9 @@ class Budget:
 
     def reserve(self, request: Request) -> bool:
         """Reserve the maximum cost of a request; False if that would exceed a limit."""
-        tokens, money = self._most(request)
         if self.stop:
             return False
+        tokens, money = self._most(request)
         if self.tokens and self.spent_tokens + self.reserved_tokens + tokens > self.tokens:
             return False
         if self.money and self.spent_money + self.reserved_money + money > self.money:

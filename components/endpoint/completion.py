@@ -68,7 +68,7 @@ def read_completion(raw: bytes, charset: str | None = None) -> Reply:
     if not isinstance(choice, dict):
         raise Fault("empty", f"a completion without choices: {shortened(text)}", reply=bare)
     content = _content(choice, bare, text)
-    if content:  # a text is never free: who says 0 has not counted
+    if content:  # a text always takes tokens, so a count of 0 means that the endpoint does not count
         bare = replace(bare, prompt_tokens=bare.prompt_tokens or None, completion_tokens=bare.completion_tokens or None)
     reply = replace(bare, text=content, finish_reason=_finish_reason(choice))
     if SURROGATE.search(content):
@@ -124,7 +124,7 @@ def error_of(values: dict[str, Any]) -> Any:
             if (found := holder.get(name)) and (name == "error" or "choices" not in values):
                 found = found[0] if isinstance(found, list) else found
                 if isinstance(found, dict) and "choices" in values and not any(found.values()):
-                    continue  # a form that nobody filled in
+                    continue  # an error with empty fields, next to an answer
                 return values if found is True else found
     said = values.get("object") == "error" or isinstance(values.get("message"), str)
     return values if said and "choices" not in values else None
@@ -186,10 +186,10 @@ def _joined_events(text: str) -> dict[str, Any] | None:
 
 
 def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
-    """The answer's text.
+    """The answer's text; empty if the finish reason explains why there is none.
 
     Raises:
-        Fault: there is no text; the detail quotes the reply.
+        Fault: there is no text, and the finish reason does not say why. The detail quotes the reply.
     """
     message = choice.get("message") or choice.get("delta")
     message = message if isinstance(message, dict) else {}
@@ -288,7 +288,8 @@ def _name(value: Any) -> str:
 
 
 def _finish_reason(choice: dict[str, Any]) -> str:
-    """How an answer ended; by the name of the model's own server where a gateway (OpenRouter) has made `stop` of a cut."""
+    """The finish reason of an answer. A gateway (OpenRouter) may report `stop` for an answer that was cut or filtered; then the
+    reason of the model's own server is returned."""
     reason, native = _name(choice.get("finish_reason")), _name(choice.get("native_finish_reason"))
     return native if finish(reason) == "stop" and finish(native) in ("truncated", "filtered") else reason
 

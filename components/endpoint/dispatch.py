@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from components.endpoint.budget import Budget
+from components.endpoint.completion import finish
 from components.endpoint.judge import fault_of
 from components.endpoint.limiter import Limiter
 from components.endpoint.request import CONTENT, Accept, Fault, Reply, Request
@@ -147,7 +148,7 @@ class Dispatcher:
         self._exhausted = False  # whether each request has been sent
         self._stop = ""  # the message of the last refusal
         self._hopeless_before: set[str] = set()  # keys that an earlier run has given up
-        self._said: set[str] = set()  # messages that are printed only once
+        self._said: set[str] = set()  # unknown finish reasons that have been printed
 
     def run(self, requests: Iterable[Request]) -> Tally:
         """Get all `requests` answered or given up.
@@ -378,10 +379,11 @@ class Dispatcher:
 
     def _say_once(self, fault: Fault) -> None:
         """Print an unknown finish reason once: it may be a server's name for a normal end, so a person should see it."""
-        if fault.kind == "unfinished" and "unknown" in fault.detail and fault.detail not in self._said:
-            self._said.add(fault.detail)
+        reason = fault.reply.finish_reason if fault.reply else ""
+        if reason and finish(reason) == "unknown" and reason not in self._said:
+            self._said.add(reason)
             print(
-                f"{self.policy.section}: an answer {fault.detail}; it is not taken as whole and asked for again",
+                f"{self.policy.section}: an answer {fault.detail}; it counts as incomplete and is requested again",
                 flush=True,
             )
 

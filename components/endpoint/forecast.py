@@ -58,11 +58,10 @@ class Forecast:
     ) -> None:
         self.budget, self.params, self.fewer, self.say = budget, params, fewer, say
         self.left = len(requests)
-        self._used: deque[tuple[int, int]] = deque(
-            maxlen=LATEST
-        )  # (prompt, answer) tokens per answer, including the unusable replies before it
+        # (prompt, answer) tokens per answer, including the unusable replies before it
+        self._used: deque[tuple[int, int]] = deque(maxlen=LATEST)
         self._answers = 0
-        self._before = (0, 0)
+        self._before = (0, 0)  # the same of the unusable replies since the last answer
         for answered, prompt, answer in budget.store.usage(budget.plan):
             self._count(answered, prompt, answer)
         self._next = max(FIRST, 2 * self._answers)
@@ -120,17 +119,12 @@ class Forecast:
             said += f", {money.words('.3g')} {params.price_source}".rstrip()
         total = f"{self.left:,} calls are left; in all they are expected to take {said}, {how}"
         self.say(f"{budget.section}: {total}")
-        exceeded = [
-            f"{name} {limit:g}"
-            for name, limit, found in (
-                ("budget_tokens", budget.tokens, tokens),
-                ("budget_money", budget.money, money),
-            )
-            if limit and of(found) > limit
-        ]
+        limits = (("budget_tokens", budget.tokens, tokens), ("budget_money", budget.money, money))
+        exceeded = {name: limit for name, limit, found in limits if limit and of(found) > limit}
         if exceeded and params.over_budget == "stop":
-            names = " and ".join(f"{budget.section}.{name.split()[0]}" for name in exceeded)
+            names = " and ".join(f"{budget.section}.{name}" for name in exceeded)
+            given = " and ".join(f"{name} {limit:g}" for name, limit in exceeded.items())
             budget.stop = (
-                f"{budget.section}: {total}; the budget is {' and '.join(exceeded)}. Answers that came are kept: raise "
+                f"{budget.section}: {total}; the budget is {given}. Answers that came are kept: raise "
                 f"{names}, {self.fewer}, or set {budget.section}.over_budget=spend to spend the budget and resume later"
             )

@@ -34,9 +34,9 @@ LARGEST = 32 << 20  # maximum bytes of one reply
 SECRET = 16  # a key of at least this many characters is also removed from answers
 NOT_IN_BODY = ("endpoint", "teacher", "structured")  # parameters of a request that are not fields of its body
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
-_RESET = re.compile(
+_RESET = re.compile(  # a spent limit, and the time of its renewal in milliseconds since 1970
     rb'"X-RateLimit-Remaining":\s*"?0\b.{0,80}?"X-RateLimit-Reset":\s*"?(\d{13})\b', re.S | re.I
-)  # in ms
+)
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -119,19 +119,19 @@ class OpenAIEndpoint:
             fault.reply = usage_alone(bytes(raw))
             raise
         try:
-            return self._read(got, bytes(raw))
+            return self._reply(got, bytes(raw))
         except Fault as fault:
             if fault.kind == "throttled" and fault.retry_after is None:
                 fault.retry_after = _until_reset(raw)
             raise
 
-    def _read(self, got: aiohttp.ClientResponse, raw: bytes) -> Reply:
+    def _reply(self, got: aiohttp.ClientResponse, raw: bytes) -> Reply:
         """The reply in a response.
 
         Raises:
             Fault: there is none; its detail describes the response, and its reply has the usage, if it is known.
         """
-        if len(self._key) >= SECRET:  # else it is a word such as EMPTY, for a server that wants no key
+        if len(self._key) >= SECRET:  # a shorter one is a word such as EMPTY, for a server without keys
             raw = raw.replace(self._key.encode(), HIDDEN.encode())  # in whatever a server quotes of its request
         if not 200 <= got.status < 300:
             raise self._failure(got.status, got.headers, self._message(raw), usage_alone(raw))

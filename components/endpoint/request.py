@@ -41,13 +41,12 @@ class Request:
 
 
 def most_tokens(request: Request) -> int:
-    """The limit of an answer, 0 where the request names none."""
+    """The maximum tokens of an answer; 0 if the request does not limit them."""
     return int(request.parameters.get("max_tokens") or request.parameters.get("max_completion_tokens") or 0)
 
 
-_canonical = json.JSONEncoder(
-    sort_keys=True, ensure_ascii=False, separators=(",", ":")
-).encode  # made once, since json.dumps makes a new encoder per call
+# Made once, since json.dumps makes a new encoder per call.
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _digest(value: Any) -> str:

@@ -25,6 +25,7 @@ MANY = 256  # keys per query
 SMALL = 256 << 20  # bytes of a file whose keys are read at once
 RECENT = 600.0  # seconds for which an endpoint's measured pace stays valid
 CHECKPOINT = 5.0  # seconds between flushes to the disk
+_REPLY = "text, model, finish_reason, prompt_tokens, completion_tokens"  # the columns of a reply
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, model TEXT NOT NULL, finish_reason TEXT NOT NULL,
@@ -106,9 +107,7 @@ class Store:
 
     def get(self, key: str) -> Reply | None:
         """The answer to a request, if there is one."""
-        row = self._db.execute(
-            "SELECT text, model, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key = ?", (key,)
-        ).fetchone()
+        row = self._db.execute(f"SELECT {_REPLY} FROM answers WHERE key = ?", (key,)).fetchone()
         return Reply(*row) if row else None
 
     def forget_unusable(self, requests: Iterable[Request], accept: Accept) -> int:
@@ -121,8 +120,7 @@ class Store:
         while block := list(islice(waiting, MANY)):
             holes = ", ".join("?" * len(block))
             rows = self._db.execute(
-                f"SELECT key, text, model, finish_reason, prompt_tokens, completion_tokens FROM answers WHERE key IN ({holes})",
-                [request.key for request in block],
+                f"SELECT key, {_REPLY} FROM answers WHERE key IN ({holes})", [request.key for request in block]
             )
             stored = {key: Reply(*row) for key, *row in rows}
             bad = [(r.key,) for r in block if r.key in stored and fault_of(r, stored[r.key], accept) is not None]
