@@ -9,7 +9,8 @@ import ast
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 from components.synthesis import facts
@@ -34,13 +35,21 @@ class Check:
     answer: str
     code: str
     expression: str
-    trees: tuple[ast.AST, ast.AST] = field(init=False, compare=False)
 
-    def __post_init__(self) -> None:
-        trees = (ast.parse(self.code), ast.parse(self.expression, mode="eval"))
-        object.__setattr__(self, "trees", trees)
+    @cached_property
+    def trees(self) -> tuple[ast.AST, ast.AST]:
+        return ast.parse(self.code), ast.parse(self.expression, mode="eval")
 
-    @property
+    @cached_property
+    def given(self) -> "_Given":
+        return _Given(self.question)
+
+    @cached_property
+    def number(self) -> float | None:
+        """The value of the answer; None if it is not a number."""
+        return _number(self.answer)
+
+    @cached_property
     def literals(self) -> list[Literal]:
         """The program's numbers and texts, each once."""
         found = (_literal(node) for node in chain(*map(_constants, self.trees)))
@@ -49,9 +58,8 @@ class Check:
 
 def static_fault(check: Check) -> str:
     """Evidence, found without running it, that a check or its question contains the answer; empty if there is none."""
-    given = _Given(check.question)
-    answer = _number(check.answer)
-    if (given_away := _given_away(check, answer)) and not any(_holds(v, check.answer, answer) for v in check.literals):
+    given, answer = check.given, check.number
+    if (given_away := _given_away(check)) and not any(_holds(v, check.answer, answer) for v in check.literals):
         return f"the question holds the answer ({given_away!r})"
     own = [value for value in check.literals if not given.exactly(value)]
     if answer is not None and _digits(answer) >= LONG and any(_equals(value, check.answer, answer) for value in own):
@@ -123,7 +131,7 @@ def _key(value: float) -> float:
 def _mutations(check: Check) -> Iterator[Mutation]:
     """The program with values of the question changed. The answer itself is not changed, since a changed result would then
     show nothing. If the program contains the answer, 0 and 1 are changed only if the question names them."""
-    given, answer = _Given(check.question), _number(check.answer)
+    given, answer = check.given, check.number
     holds = any(_equals(value, check.answer, answer) for value in check.literals)
     values = [
         value
@@ -140,13 +148,13 @@ def _mutations(check: Check) -> Iterator[Mutation]:
             yield (repr(value), *_rewritten(check, {value: other}))
     for number in range(sum(_is_data(node, given) for tree in check.trees for node in ast.walk(tree))):
         for end in (0, -1):
-            yield (f"items {number}", *_shortened(check, given, number, end))
+            yield (f"items {number}", *_shortened(check, number, end))
 
 
 def _needed(check: Check) -> int:
     """The number of values of the question that the result must depend on: two if the question has several numbers and the
     program has a long number of its own, which could disguise the answer with one value; otherwise one."""
-    given = _Given(check.question)
+    given = check.given
     own = [v for v in check.literals if not isinstance(v, str) and not given.gives(v) and _digits(v) > LONG]
     padded = any(not any(math.isclose(abs(v), c, rel_tol=1e-3) for c in _CONSTANTS) for v in own)
     return 2 if padded and len(given.digits) > 1 else 1
@@ -162,12 +170,12 @@ def _is_asked_for(check: Check) -> bool:
     return bare(check.expression) in asked and (not check.code.strip() or bare(check.code) in asked)
 
 
-def _given_away(check: Check, answer: float | None) -> str:
+def _given_away(check: Check) -> str:
     """The place where the question names the answer: in a phrase, or anywhere if the answer is unlikely to occur by chance."""
     if check.answer in ("True", "False", "None") or check.answer.lower() in ("yes", "no"):
         return ""
-    spelled = {re.escape(check.answer)}
-    if answer is not None and answer == int(answer):
+    answer, spelled = check.number, {re.escape(check.answer)}
+    if answer is not None and answer.is_integer():
         spelled |= {re.escape(f"{int(answer)}"), re.escape(f"{int(answer):,}")}
     said = f"(?:{'|'.join(sorted(spelled))})"
     by_chance = abs(answer) < 10 if answer is not None else len(check.answer) < 4
@@ -267,9 +275,9 @@ def _is_data(node: ast.AST, given: _Given) -> bool:
     return all(value is not None and given.exactly(value) for value in values)
 
 
-def _shortened(check: Check, given: _Given, number: int, end: int) -> tuple[str, str]:
+def _shortened(check: Check, number: int, end: int) -> tuple[str, str]:
     """The program with one element fewer in its list of values number `number`."""
     trees = [_copy(tree) for tree in check.trees]
-    nodes = [node for tree in trees for node in ast.walk(tree) if _is_data(node, given)]
+    nodes = [node for tree in trees for node in ast.walk(tree) if _is_data(node, check.given)]
     del nodes[number].elts[end]  # type: ignore[attr-defined]
     return ast.unparse(trees[0]), ast.unparse(trees[1])

@@ -118,6 +118,7 @@ def verify(exercises: Sequence[Exercise], programs: Programs) -> list[Verdict]:
     """Run the exercises' programs and compare their values with the answers."""
     faults, answers = [form_fault(exercise) for exercise in exercises], [exercise.answer for exercise in exercises]
     runnable = [i for i, wrong in enumerate(faults) if not wrong]
+    computed: dict[int, tuple[Check, str]] = {}  # the checks that agree with their answers, with their values
     values = programs.evaluate([(exercises[i].code, exercises[i].expression.strip()) for i in runnable])
     for i, (fine, value) in zip(runnable, values, strict=True):
         if not fine:
@@ -126,16 +127,14 @@ def verify(exercises: Sequence[Exercise], programs: Programs) -> list[Verdict]:
             faults[i] = f"the answer is {answers[i]!r}, the program computes {value}"
         else:
             answers[i] = answer
-            faults[i] = static_fault(_check(exercises[i], answer))
-    computed = {i: value for i, (_, value) in zip(runnable, values, strict=True) if not faults[i]}
-    checks = [_check(exercises[i], answers[i]) for i in computed]
-    for i, wrong in zip(computed, independence_faults(checks, list(computed.values()), programs.evaluate), strict=True):
+            check = Check(exercises[i].question, answer, exercises[i].code, exercises[i].expression.strip())
+            faults[i] = static_fault(check)
+            if not faults[i]:
+                computed[i] = (check, value)
+    checks, results = [check for check, _ in computed.values()], [value for _, value in computed.values()]
+    for i, wrong in zip(computed, independence_faults(checks, results, programs.evaluate), strict=True):
         faults[i] = wrong
     return [Verdict(*both) for both in zip(faults, answers, strict=True)]
-
-
-def _check(exercise: Exercise, answer: str) -> Check:
-    return Check(exercise.question, answer, exercise.code, exercise.expression.strip())
 
 
 def agreed_answer(answer: str, value: str) -> str:

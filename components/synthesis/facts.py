@@ -1,5 +1,6 @@
 """Finds the numbers in a text, written in digits or in English words."""
 
+import math
 import re
 
 _DIGITS = re.compile(
@@ -20,18 +21,21 @@ _UNITS = (
     | {"half": 2, "halves": 2, "twice": 2, "double": 2, "pair": 2, "quarter": 4, "triple": 3, "thrice": 3}
     | {"dozen": 12, "once": 1, "single": 1}
 )
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9}
+SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9}
 _WORD = re.compile(r"[a-z]+")
 
 
 def number(text: str) -> float:
-    """The value of a number in digits, with or without thousands separators.
+    """The value of a number in digits, with or without thousands separators; infinite if it is too large for a float.
 
     Raises:
         ValueError: the text is not a number.
     """
     plain = text.replace(",", "").replace("_", "")
-    return float(int(plain, 0)) if plain[:2].lower() in ("0x", "0b", "0o") else float(plain)
+    try:
+        return float(int(plain, 0)) if plain[:2].lower() in ("0x", "0b", "0o") else float(plain)
+    except OverflowError:
+        return math.inf
 
 
 def in_digits(text: str) -> set[float]:
@@ -46,20 +50,20 @@ def in_words(text: str, parts: bool = True) -> set[float]:
         parts: also return the numbers that they consist of (25: 20 and 5).
     """
     found: set[float] = set()
-    total, before = 0, ""
+    total, before = 0.0, ""  # a float, since a text may repeat "million" without end
     for word in [*_WORD.findall(text.lower()), ""]:
-        if word == "and" and before in _SCALES:
+        if word == "and" and before in SCALES:
             continue
-        joined = before in _TENS or before in _SCALES  # twenty-five is one number, two five is not
-        grows = (word in _UNITS and joined) or (word in _SCALES and total)
+        joined = before in _TENS or before in SCALES  # twenty-five is one number, two five is not
+        grows = (word in _UNITS and joined) or (word in SCALES and total)
         if total and (parts or not grows):
-            found.add(float(total))
-        if word in _SCALES:
-            total = max(total, before in ("a", "one")) * _SCALES[word]
+            found.add(total)
+        if word in SCALES:
+            total = max(total, before in ("a", "one")) * SCALES[word]
         elif word in _UNITS:
-            total = total + _UNITS[word] if joined else _UNITS[word]
+            total = total + _UNITS[word] if joined else float(_UNITS[word])
             found |= {float(_UNITS[word])} if parts or not total else set()
         else:
-            total = 0
+            total = 0.0
         before = word
     return found

@@ -109,10 +109,9 @@ def prose_fault(text: str, prompt: str, excerpt: str = "") -> Fault | None:
     ascii_share = sum(c.isascii() for c in told) / max(len(told), 1)
     if common < MIN_COMMON or ascii_share < MIN_ASCII:
         return Fault("language", f"{common:.0%} common English words, {ascii_share:.0%} ASCII", common, MIN_COMMON)
-    runs = _runs(words)
     if run := leaked(text, prompt.replace(excerpt, " ") if excerpt else prompt):
         return Fault("prompt_leak", run)
-    if excerpt and (copied := runs & _runs(_WORD.findall(excerpt.lower()))) and len(copied) > 5:
+    if excerpt and (copied := _runs(words) & _runs(_WORD.findall(excerpt.lower()))) and len(copied) > 5:
         return Fault("copied_seed", " ".join(min(copied)), len(copied), 5)
     if wrong := wrong_sum(told):
         return Fault("wrong_sum", wrong)

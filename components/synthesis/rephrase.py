@@ -8,7 +8,7 @@ and names occur in the passage. They cannot show that its sentences are true to 
 import hashlib
 import heapq
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +33,9 @@ _LABEL = re.compile(
     re.M,
 )
 _NUMBERED = re.compile(r"\b(?:Step|Problem|Question|Part|Example|Table)s? \d+")
-_SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
-_SCALES |= {"k": 1e3, "m": 1e6, "mn": 1e6, "bn": 1e9, "tn": 1e12}
-_SCALES |= {"Millionen": 1e6, "Milliarden": 1e9, "millions": 1e6, "milliards": 1e9, "millones": 1e6, "milioni": 1e6}
-_SCALES = {word.lower(): scale for word, scale in _SCALES.items()}
+_SCALES = facts.SCALES | {"trillion": 10**12, "k": 1_000, "m": 10**6, "mn": 10**6, "bn": 10**9, "tn": 10**12}
+_SCALES |= {"millionen": 10**6, "milliarden": 10**9, "millions": 10**6, "milliards": 10**9}
+_SCALES |= {"millones": 10**6, "milioni": 10**6}
 _CLUSTER = re.compile(
     r"(\d+(?:[.,'\u2019\u00a0\u202f ]\d{3})*(?:[.,]\d+)?)(?:[ \u00a0-]?(" + "|".join(_SCALES) + r")\b)?", re.I
 )
@@ -253,10 +252,10 @@ def _stems(word: str) -> set[str]:
     }
 
 
-def ordinary_words(passages: Mapping[str, Passage], other: Sequence[str], most: int = 300_000) -> set[str]:
-    """The words that occur in lower case in some of the texts."""
+def ordinary_words(texts: Iterable[str], most: int = 300_000) -> set[str]:
+    """The words that occur in lower case in some of the texts, until there are more than `most`."""
     words: set[str] = set()
-    for text in (*other, *(passage.text for passage in passages.values())):
+    for text in texts:
         words.update(word for word in _WORD.findall(text) if word.islower())
         if len(words) > most:
             break

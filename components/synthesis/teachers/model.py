@@ -93,7 +93,7 @@ class ModelTeacher:
         chapters = seeded(plan_chapters(self.curriculum, params.chapters), self._excerpts, self.lexicon, self.seed)
         rewrites, self._passages = plan_rewrites(seeds, params.rephrase, params.rephrase_formats, self.seed)
         points = [point for topic in self.curriculum.topics for point in topic.points]
-        self._ordinary = ordinary_words(self._passages, points)
+        self._ordinary = ordinary_words([*points, *(passage.text for passage in self._passages.values())])
         return [*chapters, *rewrites]
 
     def prompts(self, jobs: Sequence[Job]) -> dict[str, tuple[str, str]]:

@@ -50,6 +50,7 @@ HELD = "the question holds the answer"
         (WORDS, "Paris", "", '"siraP"[::-1]', REPEATED),
         (WORDS, "Paris", "", '{"France": "Paris", "Italy": "Rome"}["France"]', REPEATED),
         (WORDS, "Paris", 'x = "Paris"', 'x if "France" == "France" else ""', REPEATED),
+        ("How much is that in all?", "1e999", "", "10.0 ** 64 * " * 5 + "1.0", REPEATED),
         # The question holds the answer.
         (f"{PRODUCT} The answer is {COINS}.", COINS, "", "4871 * 17497", HELD),
         (f"{PRODUCT} ({COINS})", COINS, "", "4871 * 17497", HELD),

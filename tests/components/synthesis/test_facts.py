@@ -1,5 +1,7 @@
 """Numbers in a text, in digits and in words."""
 
+import math
+
 import pytest
 
 from components.synthesis.facts import in_digits, in_words
@@ -12,6 +14,7 @@ from components.synthesis.facts import in_digits, in_words
         ("0x1F, 1e3 and 12_000", {31, 1000, 12_000}),
         ("x2 and v1.5", set()),
         ("none", set()),
+        ("0x" + "f" * 300, {math.inf}),
     ],
 )
 def test_in_digits(text: str, numbers: set[float]) -> None:
@@ -34,3 +37,9 @@ def test_in_digits(text: str, numbers: set[float]) -> None:
 def test_in_words(text: str, whole: set[float], parts: set[float]) -> None:
     assert in_words(text, parts=False) == whole
     assert in_words(text) == parts
+
+
+def test_a_number_without_end_is_infinite() -> None:
+    text = "two" + " million" * 60
+    assert in_words(text, parts=False) == {math.inf}
+    assert {2.0, 2e6, math.inf} < in_words(text)
