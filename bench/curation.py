@@ -16,7 +16,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.common import ROOT, Report, Row, cpu_seconds, in_a_process, machine, parse, parser
@@ -27,13 +27,21 @@ SETTINGS = ("min_f1=0", "min_spearman=-1", "max_calibration_error=5")  # of the 
 
 def child(spec: Row) -> Row:
     """The step in this process: its figures and its peaks in memory."""
+    kind = "serial" if spec["workers"] == 1 else "processes"
+    engine = [f"engine.kind={kind}", f"engine.workers={spec['workers']}"]
+    figures = run_step(Path(spec["folder"]), [*engine, *(f"curation.education.{setting}" for setting in SETTINGS)])
+    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    told = {"documents": figures["documents_in"], "kept": figures["documents_kept"], "cpu": cpu_seconds()}
+    return told | {"peak": own / 1e3, "worker": workers / 1e3}
+
+
+def run_step(folder: Path, settings: Sequence[str]) -> Row:
+    """Curate the documents in `raw` of a folder, with its `work` and all outputs beside it; returns the summary."""
     from components.curation import curate
     from components.params import load_params
     from components.tracking import Tracker
 
-    folder, kind = Path(spec["folder"]), "serial" if spec["workers"] == 1 else "processes"
-    engine = [f"engine.kind={kind}", f"engine.workers={spec['workers']}"]
-    params = load_params(ROOT / "params.yaml", [*engine, *(f"curation.education.{setting}" for setting in SETTINGS)])
+    params = load_params(ROOT / "params.yaml", list(settings))
     outputs = {
         "output": folder / "curated",
         "ledger": folder / "ledger.parquet",
@@ -41,10 +49,7 @@ def child(spec: Row) -> Row:
         "index": "",
     }
     with contextlib.redirect_stdout(sys.stderr):
-        figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
-    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    told = {"documents": figures["documents_in"], "kept": figures["documents_kept"], "cpu": cpu_seconds()}
-    return told | {"peak": own / 1e3, "worker": workers / 1e3}
+        return curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
 
 
 def sentences() -> list[str]:

@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.common import ROOT, Report, Row, cpu_seconds, in_a_process, machine, parse, parser
+from bench.common import Report, Row, cpu_seconds, in_a_process, machine, parse, parser
+from bench.curation import run_step
 from bench.texts import docstrings, reference, rows
 
 # What is timed: module below components.curation, function, name in the table.
@@ -93,26 +94,12 @@ class Stopwatch:
 
 def child(spec: Row) -> Row:
     """The step in this process."""
-    from components.curation import curate
-    from components.params import load_params
-    from components.tracking import Tracker
-
     watch = Stopwatch()
     for module, path, label in PARTS:
         *owners, name = path.split(".")
-        watch.wrap(
-            functools.reduce(getattr, owners, importlib.import_module(f"components.curation.{module}")), name, label
-        )
-    folder = Path(spec["folder"])
-    params = load_params(ROOT / "params.yaml", ["engine.kind=serial", *spec["settings"]])
-    outputs = {
-        "output": folder / "curated",
-        "ledger": folder / "ledger.parquet",
-        "report": folder / "report",
-        "index": "",
-    }
-    with contextlib.redirect_stdout(sys.stderr):
-        figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
+        imported = importlib.import_module(f"components.curation.{module}")
+        watch.wrap(functools.reduce(getattr, owners, imported), name, label)
+    figures = run_step(Path(spec["folder"]), ["engine.kind=serial", *spec["settings"]])
     parts = watch.stop()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return {"kept": figures["documents_kept"], "cpu": cpu_seconds(), "peak": peak, "parts": parts}
