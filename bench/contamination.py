@@ -1,23 +1,22 @@
-"""Looking for a benchmark in a training corpus: ours beside lm-eval's n-grams, on the same text, in the same run; and how much of
-what is planted is found.
+"""The search for a benchmark in a training corpus: ours beside lm-eval's n-grams, on the same text, in the same run; and the
+share of planted items that is found.
 
     python -m bench.contamination [--megabytes 8] [--repeats 3] [--data-dir DIR] [--documents DIR] [--rows 60]
 
-The peer is what lm-eval's `decontamination` does in Python: a text without punctuation and in lower case
-(`Janitor.normalize_string`), its runs of 13 words (`word_ngrams`), each looked up in the set of the benchmark's. Its C++ module
-is not part of its wheel. Ours looks for the runs of every length that the benchmark's tasks ask for, and counts coverage and
-documents as well.
+The peer is the Python part of lm-eval's `decontamination`: it removes punctuation and case (`Janitor.normalize_string`) and
+looks up each run of 13 words (`word_ngrams`) in the set of the benchmark's runs. Its C++ module is not part of its wheel. Ours
+searches for runs of every length that the benchmark's tasks need, and also counts coverage and documents.
 
-The text is the running interpreter's library; every hundredth document has an example of the benchmark planted in it. With
---data-dir the benchmark is GSM8K, else 1,300 random questions. A rate is megabytes a CPU second of this process; the two take
-turns, and the median counts. Both must find what was planted.
+The text is the running interpreter's library; an example of the benchmark is planted in every hundredth document. With
+--data-dir the benchmark is GSM8K, else 1,300 random questions. Rates are in megabytes per CPU second of this process; the two
+take turns, and the median is reported. Both must find all planted examples.
 
 The second part is curation's decontamination, with every benchmark of the suites phi2 and olmes whose data is in --data-dir:
-- its speed, in the documents of --documents or else the same text, by words alone and by all rules, which parse code, beside the
-  peer's runs of 13 words of the same items. All must find what was planted.
-- of --rows questions of each benchmark (generated ones without --data-dir), in each format that bench/planted.py knows, how many
-  are found; and of the questions of bench/paraphrases.yaml, which become items too, how many in other words.
-- of the clean documents, how many have a hit.
+- its speed on the documents of --documents or else the same text, by words alone and by all rules, which parse code, beside the
+  peer's runs of 13 words of the same items. All must find the planted items.
+- how many of --rows questions of each benchmark (generated ones without --data-dir) are found in each format of
+  bench/planted.py; and how many questions of bench/paraphrases.yaml, which also become items, are found in other words.
+- how many of the clean documents have a hit.
 """
 
 import contextlib
@@ -33,12 +32,11 @@ import yaml
 
 from bench.common import BenchError, Report, Row, in_turn, machine, parser, rate_rows
 from bench.curation import sentences
-from bench.planted import CODE, formats, planted, questions
-from bench.texts import chunks, rows
+from bench.planted import CODE, formats, items, planted, questions
+from bench.texts import chunks, documents_of, rows
 from components.benchmarking.contamination import Example, RunIndex
 from components.benchmarks.items import Item, read_items
 from components.curation.decontamination import BenchmarkIndex
-from components.documents import read_batches
 from components.params.decontamination import DecontaminationParams
 from components.text.ngrams import words_in
 
@@ -52,15 +50,15 @@ BATCH = 2_048  # documents at once, as they are read
 def examples(data_dir: Path | None) -> list[Example]:
     """GSM8K's test, or random questions as long."""
     if data_dir:
-        items = enumerate(rows(data_dir / "gsm8k" / "test.jsonl.gz"))
-        return [Example("gsm8k", str(i), f"{row['question']} {row['answer']}") for i, row in items]
+        numbered = enumerate(rows(data_dir / "gsm8k" / "test.jsonl.gz"))
+        return [Example("gsm8k", str(i), f"{row['question']} {row['answer']}") for i, row in numbered]
     draw = random.Random(1)
     words = [f"word{i}" for i in range(5_000)]
     return [Example("random", str(i), " ".join(draw.choices(words, k=80))) for i in range(1_300)]
 
 
 def corpus(megabytes: float, planted: list[Example]) -> tuple[list[str], set[str]]:
-    """Documents, and the ids of the examples that stand in them."""
+    """Documents, and the ids of the examples that are planted in them."""
     texts: list[str] = []
     found: set[str] = set()
     size = 0
@@ -114,7 +112,7 @@ def compare(
     report: Report, caption: str, ways: dict[str, Callable[[], Way]], texts: list[str], planted: set[str],
     least: float, repeats: int,
 ) -> Row:  # fmt: skip
-    """Measure ways that look for the same, and check that each finds at least a share of what was planted."""
+    """Measure ways to search for the same items, and check that each finds at least a share of the planted ones."""
     size = sum(map(len, texts)) / 1e6
     seconds, dirty = in_turn(ways, repeats, prepared=True)
     for name, ids in dirty.items():
@@ -132,12 +130,11 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
     began = time.process_time()
     index = BenchmarkIndex.build(data_dir, DecontaminationParams())
     built = time.process_time() - began
-    items = [item for item in index.items if not item.code and len(words_in(item.asked)) >= WORDS]
-    questions = [Example(item.benchmark, f"{item.benchmark} {item.id}", item.asked) for item in items]
+    long = [item for item in index.items if not item.code and len(words_in(item.asked)) >= WORDS]
+    questions = [Example(item.benchmark, f"{item.benchmark} {item.id}", item.asked) for item in long]
     planted: set[str] = set()
     if documents:
-        read = [row for batch in read_batches(documents, columns=["text", "kind"]) for row in batch.to_pylist()]
-        texts, kinds = [row["text"] for row in read], [row["kind"] for row in read]
+        texts, kinds = map(list, zip(*documents_of(documents), strict=True))
         chosen = questions[:: len(questions) // 50]
         planted = {question.id for question in chosen}
         texts += [question.text for question in chosen]
@@ -159,35 +156,20 @@ def curation(data_dir: Path, documents: Path | None, megabytes: float, repeats: 
         "lm-eval, 13 words": partial(lm_eval, questions, texts),
     }
     caption = f"Curation: {len(index.items):,} items of {len({i.benchmark for i in index.items})} benchmarks"
-    # Of items that share a run ours names the first.
+    # Ours names only the first of several items that share a run.
     rates = compare(report, caption, ways, texts, planted, 0.8, repeats)
     report.note(f"Indexed in {built:.1f} CPU s; of {clean:,} documents {hit_documents[-1]} have a hit by all rules.")
     return rates
 
 
 def found_by_format(data_dir: Path | None, some: int, report: Report) -> Row:
-    """How many of the questions that are planted in each format are found, and how many have too few words for it."""
+    """How many planted questions are found in each format, and how many have too few words for it."""
     draw, pool = random.Random(2), sentences()
     index = BenchmarkIndex.build(data_dir, DecontaminationParams()) if data_dir else None
     measured: Row = {}
     for benchmark, asked in questions(data_dir, some):
         made = [formats(benchmark, one) for one in asked]
-        own = index or BenchmarkIndex(
-            [
-                Item(
-                    benchmark,
-                    str(n),
-                    q.code or f"{q.asked} {q.answer}",
-                    q.code,
-                    "",
-                    q.asked,
-                    tuple(q.choices),
-                    q.answer,
-                )
-                for n, q in enumerate(asked)
-            ],
-            DecontaminationParams(),
-        )
+        own = index or BenchmarkIndex(items(benchmark, asked), DecontaminationParams())
         for way in dict.fromkeys(way for row in made for way in row):
             plants = [row[way] for row in made if way in row]
             documents, kinds = zip(*(planted(plant, way, draw, pool) for plant in plants), strict=True)
@@ -214,9 +196,9 @@ def found_in_other_words(data_dir: Path | None, clean: Sequence[tuple[str, str]]
     """How many paraphrases of the sets are found among all items, and how many clean documents have a hit, by share."""
     rows = yaml.safe_load((Path(__file__).parent / "paraphrases.yaml").read_text(encoding="utf-8"))
     own = [Item("own", str(n), row["question"]) for n, row in enumerate(rows)]
-    items = read_items(data_dir, DecontaminationParams().suites)[0] if data_dir else []
+    others = read_items(data_dir, DecontaminationParams().suites)[0] if data_dir else []
     draw, pool = random.Random(3), sentences()
-    index = BenchmarkIndex([*items, *own], DecontaminationParams())
+    index = BenchmarkIndex([*others, *own], DecontaminationParams())
     measured: Row = {}
     for share in (0, 0.5, 0.6, 0.7):
         index.params = index.params.model_copy(update={"min_paraphrase": share})
@@ -233,7 +215,7 @@ def found_in_other_words(data_dir: Path | None, clean: Sequence[tuple[str, str]]
         [name, f"{row['light']}/{len(rows)}", f"{row['free']}/{len(rows)}", row["clean"]]
         for name, row in measured.items()
     ]
-    caption = f"In other words, among {len(items) + len(own):,} items"
+    caption = f"In other words, among {len(others) + len(own):,} items"
     report.table(caption, ["min_paraphrase", "light", "free", f"hits in {len(clean):,} clean documents"], shown)
     return measured
 
@@ -257,8 +239,7 @@ def main() -> int:
     report.measurements = {"exam": compare(report, caption, ways, texts, planted, 1.0, given.repeats)}
     report.measurements["formats"] = found_by_format(given.data_dir, given.rows, report)
     if given.documents:
-        columns = (batch.to_pylist() for batch in read_batches(given.documents, columns=["text", "kind"]))
-        clean = [(row["text"], row["kind"]) for batch in columns for row in batch]
+        clean = documents_of(given.documents)
     else:
         clean = [(text, "code") for text in corpus(given.megabytes, [])[0]]
     report.measurements["paraphrases"] = found_in_other_words(given.data_dir, clean, report)

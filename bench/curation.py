@@ -2,10 +2,10 @@
 
     python -m bench.curation [--gigabytes 0.1 0.2 0.4] [--workers 1] [--folder DIR]
 
-A corpus is made of sentences of the running Python's documentation and of its library's functions, drawn by a seed: documents
-of half a kB to 8 kB, web, prose and code, a tenth of them near-duplicates of earlier ones and a hundredth equal to one. It is written
-and curated as streams, with the defaults, but that the classifier of educational value need not reach its thresholds. The step runs in a process of its
-own; its peak is what the kernel tells of it (`ru_maxrss`), that of its workers is told apart.
+A corpus consists of sentences from the running Python's documentation and functions of its library, drawn by a seed: web, prose
+and code documents of half a kB to 8 kB, of which a tenth are near-duplicates of earlier ones and a hundredth equal to one. It is
+written and curated as a stream, with the defaults, except that the classifier of educational value need not reach its thresholds.
+The step runs in its own process; its peak memory is the kernel's `ru_maxrss`, and that of its workers is reported separately.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.common import ROOT, Report, Row, cpu_seconds, in_a_process, machine, parse, parser
@@ -26,14 +26,22 @@ SETTINGS = ("min_f1=0", "min_spearman=-1", "max_calibration_error=5")  # of the 
 
 
 def child(spec: Row) -> Row:
-    """The step in this process: its figures and its peaks in memory."""
+    """Run the step in this process; returns its figures and peaks of memory."""
+    kind = "serial" if spec["workers"] == 1 else "processes"
+    engine = [f"engine.kind={kind}", f"engine.workers={spec['workers']}"]
+    figures = run_step(Path(spec["folder"]), [*engine, *(f"curation.education.{setting}" for setting in SETTINGS)])
+    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    row = {"documents": figures["documents_in"], "kept": figures["documents_kept"], "cpu": cpu_seconds()}
+    return row | {"peak": own / 1e3, "worker": workers / 1e3}
+
+
+def run_step(folder: Path, settings: Sequence[str]) -> Row:
+    """Curate the documents in `raw` of a folder, with its `work` and all outputs beside it; returns the summary."""
     from components.curation import curate
     from components.params import load_params
     from components.tracking import Tracker
 
-    folder, kind = Path(spec["folder"]), "serial" if spec["workers"] == 1 else "processes"
-    engine = [f"engine.kind={kind}", f"engine.workers={spec['workers']}"]
-    params = load_params(ROOT / "params.yaml", [*engine, *(f"curation.education.{setting}" for setting in SETTINGS)])
+    params = load_params(ROOT / "params.yaml", list(settings))
     outputs = {
         "output": folder / "curated",
         "ledger": folder / "ledger.parquet",
@@ -41,10 +49,7 @@ def child(spec: Row) -> Row:
         "index": "",
     }
     with contextlib.redirect_stdout(sys.stderr):
-        figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
-    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    told = {"documents": figures["documents_in"], "kept": figures["documents_kept"], "cpu": cpu_seconds()}
-    return told | {"peak": own / 1e3, "worker": workers / 1e3}
+        return curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
 
 
 def sentences() -> list[str]:
@@ -69,7 +74,7 @@ def documents(size: int, seed: int = 1) -> Iterator[tuple[str, str]]:
         chance = draw.random()
         if chance < 0.11 and earlier:
             kind, text = draw.choice(earlier)
-            if chance > 0.01:  # near: a word in a hundred is another one
+            if chance > 0.01:  # a near-duplicate: one word in a hundred is changed
                 words = text.split(" ")
                 for place in draw.sample(range(len(words)), max(1, len(words) // 100)):
                     words[place] = str(draw.randrange(10**6))
@@ -113,7 +118,11 @@ def main() -> int:
     options = parser(__doc__)
     options.add_argument("--gigabytes", type=float, nargs="+", default=[0.1, 0.2, 0.4])
     options.add_argument("--workers", type=int, default=1)
-    options.add_argument("--folder", type=Path, help="where the corpora are made for the time (default: temporary)")
+    options.add_argument(
+        "--folder",
+        type=Path,
+        help="folder for the corpora, which are removed at the end (default: the system's temporary folder)",
+    )
     given = parse(options, child)
     report = Report("Curation", machine() | {"workers": given.workers})
     rows = {size: measure(size, given.workers, given.folder) for size in given.gigabytes}

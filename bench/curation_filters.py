@@ -1,12 +1,12 @@
-"""Our web rules beside datatrove's chain of the same filters: MB per CPU second, one thread, each in turn in one process.
+"""Our web rules beside datatrove's chain of the same filters: MB per CPU second of one thread, in turn in one process.
 
     make bench-setup                # once: spaCy, the words of datatrove's default chain
     python -m bench.curation_filters [--rounds 3] [--documents FILE.jsonl.gz ...]
 
-The chain is FineWeb's: Gopher's rules on repetition and on quality, C4's without its rule on terminal punctuation, FineWeb's. A text
-goes at its first failure in both. datatrove is measured with its default tokenizer, spaCy's, and with a regular expression in
-its place, whose words and thresholds ours take for the comparison of verdicts; ours also runs with its defaults. Without files the texts are the reference pages and
-docstrings of the running Python.
+The chain is FineWeb's: Gopher's rules on repetition and on quality, C4's without its rule on terminal punctuation, FineWeb's. Both
+drop a text at its first failure. datatrove is measured with its default tokenizer, spaCy's, and with a regular expression
+instead. Ours uses the words and thresholds of the latter for the comparison of verdicts, and is also measured with its defaults.
+Without files the texts are the reference pages and docstrings of the running Python.
 """
 
 import os
@@ -45,7 +45,7 @@ def ours(texts: Sequence[str], as_datatrove: bool = True) -> list[bool]:
 
 
 def theirs(words: object) -> Callable[[Sequence[str]], list[bool]]:
-    """datatrove's chain with a tokenizer: an object of its kind, or a language, for which it takes spaCy's."""
+    """datatrove's chain with a tokenizer: a WordTokenizer, or a language, for which it uses spaCy's."""
     from datatrove.data import Document
     from datatrove.pipeline import filters
 

@@ -1,13 +1,13 @@
-"""The whole step of curation on real web text: MB per CPU second, cold and once more, and where the time goes.
+"""The whole step of curation on real web text: MB per CPU second, first and again, and the time of each part.
 
     python -m bench.curation_parts [--documents FILE.jsonl.gz ...] [--times 1 4] [--floor 2.5]
 
-The documents are of the kind web, curated with the defaults by one worker in a process of its own. *Cold* starts without kept
-work; *again* finds all of it but the result, as after a change of a threshold. CPU seconds are of the whole process, its start
-and its imports with it. Of the larger corpora each further copy of a document has one in four of its words exchanged for others of
-the same document, so that it is neither a duplicate nor without meaning to the rules. The parts are timed by wrapping functions;
-each one's time is without that of the parts that it calls. Without files the texts are the reference pages and docstrings of
-the running Python. Those are not web text and say little.
+The documents are of the kind web, curated with the defaults by one worker in its own process. *Cold* starts without kept work;
+*again* finds all of it except the result, as after a change of a threshold. CPU seconds are those of the whole process, including
+its start and imports. In larger corpora, one in four words of each further copy of a document is replaced by another word of the
+same document, so that the copy is not a duplicate and still looks like text to the rules. The parts are timed by wrapping
+functions; a part's time excludes that of the parts that it calls. Without files the texts are the reference pages and docstrings
+of the running Python, which are not web text, so the figures mean little.
 """
 
 import contextlib
@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.common import ROOT, Report, Row, cpu_seconds, in_a_process, machine, parse, parser
+from bench.common import Report, Row, cpu_seconds, in_a_process, machine, parse, parser
+from bench.curation import run_step
 from bench.texts import docstrings, reference, rows
 
-# What is timed: module below components.curation, function, name in the table.
+# The timed parts: module below components.curation, function, name in the table.
 PARTS = (
     ("clean", "read_rows", "read"),
     ("main_languages", "read_rows", "read"),
@@ -54,12 +55,12 @@ PARTS = (
 
 
 class Stopwatch:
-    """CPU time of parts that call each other, each without what it calls."""
+    """CPU time of parts that call each other, each without the time of the parts that it calls."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._running = ["start and the rest"]
-        self._since = 0.0  # of the process: what came before is its start
+        self._since = 0.0  # in CPU time of the process, so that its start is counted
 
     def wrap(self, owner: Any, name: str, label: str) -> None:
         function = getattr(owner, name)
@@ -93,33 +94,19 @@ class Stopwatch:
 
 def child(spec: Row) -> Row:
     """The step in this process."""
-    from components.curation import curate
-    from components.params import load_params
-    from components.tracking import Tracker
-
     watch = Stopwatch()
     for module, path, label in PARTS:
         *owners, name = path.split(".")
-        watch.wrap(
-            functools.reduce(getattr, owners, importlib.import_module(f"components.curation.{module}")), name, label
-        )
-    folder = Path(spec["folder"])
-    params = load_params(ROOT / "params.yaml", ["engine.kind=serial", *spec["settings"]])
-    outputs = {
-        "output": folder / "curated",
-        "ledger": folder / "ledger.parquet",
-        "report": folder / "report",
-        "index": "",
-    }
-    with contextlib.redirect_stdout(sys.stderr):
-        figures = curate.run({"documents": folder / "raw", "work": folder / "work"}, outputs, params, Tracker())
+        imported = importlib.import_module(f"components.curation.{module}")
+        watch.wrap(functools.reduce(getattr, owners, imported), name, label)
+    figures = run_step(Path(spec["folder"]), ["engine.kind=serial", *spec["settings"]])
     parts = watch.stop()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return {"kept": figures["documents_kept"], "cpu": cpu_seconds(), "peak": peak, "parts": parts}
 
 
 def varied(texts: Sequence[str], times: int, seed: int = 1) -> Iterator[str]:
-    """The texts, and each again with some of its words exchanged."""
+    """The texts, and copies of them in which some words are replaced."""
     draw = random.Random(seed)
     for number in range(times):
         for text in texts:
@@ -133,7 +120,7 @@ def varied(texts: Sequence[str], times: int, seed: int = 1) -> Iterator[str]:
 
 
 def measure(texts: Sequence[str], times: int, settings: Sequence[str]) -> dict[str, Row]:
-    """A cold run and one more, on so many copies of the texts."""
+    """A cold run and another one, on `times` copies of the texts."""
     from components.documents import Document, DocumentWriter
 
     with tempfile.TemporaryDirectory(prefix="curation-") as folder:
@@ -158,7 +145,7 @@ def main() -> int:
     options.add_argument("--documents", type=Path, nargs="*", default=[], metavar="FILE")
     options.add_argument("--times", type=int, nargs="+", default=[1, 4], help="sizes of the corpus, in copies")
     options.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
-    options.add_argument("--floor", type=float, default=2.5, help="MB per CPU second of a cold run that are expected")
+    options.add_argument("--floor", type=float, default=2.5, help="expected MB per CPU second of a cold run")
     given = parse(options, child)
     texts = [row["text"] for path in given.documents for row in rows(path)] or [*reference().values(), *docstrings()]
     found: dict[str, Row] = {}

@@ -1,17 +1,16 @@
-"""What curation keeps and drops by its default parameters, to be judged by an eye that does not see the decision.
+"""Documents that curation keeps and drops by its default parameters, to be judged by a reader who does not see the decision.
 
     python -m bench.decisions draw --data DIR --output DIR [--seed 0] [--count 40] [--kind web ...] [--without DIR]
     python -m bench.decisions compare --output DIR --judgments FILE
 
-`draw` curates each kind by itself and writes `texts.md` (the drawn documents, kept and dropped ones mixed, by number) and
-`decisions.jsonl`. Read the first and write a line `NUMBER keep|drop [reason]` per document; `compare` prints the agreement.
+`draw` curates each kind separately and writes `texts.md` (the drawn documents, numbered, kept and dropped ones mixed) and
+`decisions.jsonl`. Read the first and write one line `NUMBER keep|drop [reason]` per document; `compare` prints the agreement.
 
-DIR has `corpora/` with web pages, stories, textbooks and labelled texts (gzip JSON lines); code is the installed Python
-packages. Textbooks are judged as web pages, by the strictest rules. Documents that went for their language, as duplicates or
-because they are hardly there are not drawn: a reader of the text alone cannot judge that.
+DIR contains `corpora/` with web pages, stories, textbooks and labelled texts (gzip JSON lines); code is that of the installed
+Python packages. Textbooks are judged as web pages, by the strictest rules. Documents dropped for their language, as duplicates,
+as contaminated or because they are too short are not drawn: a reader of the text alone cannot judge that.
 """
 
-import gzip
 import hashlib
 import json
 import subprocess
@@ -24,14 +23,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import parser
+from bench.texts import rows
 
-# Kind of the sample: kind of its documents, and where they are from
+# By name of the sample: kind of its documents, and patterns of their files
 SETS = {
     "web": ("web", ["web/c4_*", "web/cc*", "web/warc*"]),
     "prose": ("prose", ["stories/*", "quality_labels/*", "web/masc*"]),
     "textbook": ("web", ["textbooks/*"]),
     "code": ("code", []),
 }
+DECISIONS = "decisions.jsonl"
 FILES = 1_500  # of code
 NOT_JUDGED = ("language", "min_chars", "exact_duplicate", "near_duplicate", "contaminated")  # rules, by their beginning
 START, MIDDLE = 1_500, 600  # characters shown
@@ -40,10 +41,10 @@ Row = dict[str, Any]
 
 
 def texts(folder: Path, patterns: list[str]) -> Iterator[tuple[str, str]]:
-    """(Text, where it is from)."""
+    """(Text, its source)."""
     for path in sorted(file for pattern in patterns for file in (folder / "corpora").glob(f"{pattern}.jsonl.gz")):
-        for number, line in enumerate(gzip.decompress(path.read_bytes()).splitlines()):
-            yield json.loads(line)["text"], f"{path.name.partition('.')[0]}:{number}"
+        for number, row in enumerate(rows(path)):
+            yield row["text"], f"{path.name.partition('.')[0]}:{number}"
 
 
 def code(seed: int) -> Iterator[tuple[str, str]]:
@@ -59,9 +60,7 @@ def _draw(seed: int, name: str) -> bytes:
 
 def decisions(kind: str, found: list[tuple[str, str]]) -> Iterator[Row]:
     """Each text with the decision of the curation step on it."""
-    import pyarrow.parquet as pq
-
-    from components.documents import Document, DocumentWriter
+    from components.documents import Document, DocumentWriter, read_ledger
 
     with tempfile.TemporaryDirectory() as folder:
         with DocumentWriter(Path(folder, "raw")) as writer:
@@ -71,42 +70,33 @@ def decisions(kind: str, found: list[tuple[str, str]]) -> Iterator[Row]:
         options = [word for name, path in out.items() for word in (f"--{name}", path)]
         run = [sys.executable, "-m", "components.curation", "--documents", f"{folder}/raw", *options]
         subprocess.run(run, check=True, stdout=sys.stderr)
-        drops = {row["source"]: row for row in pq.read_table(out["ledger"]).to_pylist()}
+        drops = {drop.source: drop for drop in read_ledger(Path(out["ledger"]))}
     for text, source in found:
-        drop = drops.get(source, {})
-        yield {
-            "source": source,
-            "text": text,
-            "kept": not drop,
-            "rule": drop.get("rule", ""),
-            "detail": drop.get("detail"),
-        }
+        drop = drops.get(source)
+        rule, detail = (drop.rule, drop.detail) if drop else ("", None)
+        yield {"source": source, "text": text, "kept": not drop, "rule": rule, "detail": detail}
 
 
 def draw(data: Path, output: Path, seed: int, count: int, kinds: list[str], without: Path | None) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    read = {row["source"] for row in drawn_before(without)} if without else set()
+    read = {row["source"] for row in rows(without / DECISIONS)} if without else set()
     drawn = []
     for name in kinds:
         kind, patterns = SETS[name]
-        rows = list(decisions(kind, list(texts(data, patterns) if patterns else code(seed))))
-        dropped = [row for row in rows if not row["kept"] and not row["rule"].startswith(NOT_JUDGED)]
-        kept = [row for row in rows if row["kept"]]
-        print(f"{name}: {len(rows):,} documents, {len(kept):,} kept, dropped:", Counter(r["rule"] for r in dropped))
+        decided = list(decisions(kind, list(texts(data, patterns) if patterns else code(seed))))
+        dropped = [row for row in decided if not row["kept"] and not row["rule"].startswith(NOT_JUDGED)]
+        kept = [row for row in decided if row["kept"]]
+        print(f"{name}: {len(decided):,} documents, {len(kept):,} kept, dropped:", Counter(r["rule"] for r in dropped))
         for side in (kept, dropped):
             fresh = [row for row in side if row["source"] not in read]
             chosen = sorted(fresh, key=lambda row: _draw(seed, row["source"]))[:count]
             drawn += [row | {"set": name} for row in chosen]
     drawn.sort(key=lambda row: (kinds.index(row["set"]), _draw(seed + 1, row["source"])))
-    with open(output / "texts.md", "w") as shown, open(output / "decisions.jsonl", "w") as file:
+    with open(output / "texts.md", "w") as shown, open(output / DECISIONS, "w") as file:
         for number, row in enumerate(drawn):
             text = row.pop("text")
             file.write(json.dumps({"number": number} | row) + "\n")
             print(f"=== {number} {row['set']}, {len(text):,} characters\n{_excerpt(text)}", file=shown)
-
-
-def drawn_before(output: Path) -> list[Row]:
-    return [json.loads(line) for line in (output / "decisions.jsonl").read_text().splitlines()]
 
 
 def _excerpt(text: str) -> str:
@@ -124,11 +114,11 @@ def compare(output: Path, judgments: Path) -> None:
         if verdict not in ("keep", "drop"):
             raise SystemExit(f"{judgments}: {line!r}; expected NUMBER keep|drop [reason]")
         said[int(number)] = verdict == "keep", " ".join(words)
-    rows = [row for row in drawn_before(output) if row["number"] in said]
+    judged = [row for row in rows(output / DECISIONS) if row["number"] in said]
     print("| kind | side | read | agreed | agreement (95%) |\n|---|---|--:|--:|--:|")
     groups = [(name, kept) for name in SETS for kept in (True, False)]
     for name, kept in [*groups, (None, None)]:
-        own = [row for row in rows if name is None or (row["set"], row["kept"]) == (name, kept)]
+        own = [row for row in judged if name is None or (row["set"], row["kept"]) == (name, kept)]
         agreed = sum(said[row["number"]][0] == row["kept"] for row in own)
         if not own:
             continue
@@ -136,20 +126,19 @@ def compare(output: Path, judgments: Path) -> None:
         side = {True: "kept", False: "dropped", None: ""}[kept]
         share = f"{agreed / len(own):.0%} ({low:.0%} to {high:.0%})"
         print(f"| {name or 'all'} | {side} | {len(own)} | {agreed} | {share} |")
-    for row in rows:
+    for row in judged:
         keep, reason = said[row["number"]]
         if keep != row["kept"]:
-            print(
-                f"{row['number']} {row['set']} {row['source']}: {row['rule'] or 'kept'} ({row['detail']}); eye: {reason}"
-            )
+            decision = f"{row['rule'] or 'kept'} ({row['detail']})"
+            print(f"{row['number']} {row['set']} {row['source']}: {decision}; reader: {reason}")
 
 
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("action", choices=["draw", "compare"])
     options.add_argument("--data", type=Path, help="folder of corpora")
-    options.add_argument("--output", type=Path, required=True, help="folder of the drawn texts and the decisions")
-    options.add_argument("--judgments", type=Path, help="what the reader says")
+    options.add_argument("--output", type=Path, required=True, help="folder for the drawn texts and the decisions")
+    options.add_argument("--judgments", type=Path, help="file of the reader's verdicts")
     options.add_argument("--seed", type=int, default=0, help="seed of the sample")
     options.add_argument("--count", type=int, default=40, help="number of kept and of dropped documents per kind")
     options.add_argument("--kind", choices=SETS, nargs="+", default=list(SETS))

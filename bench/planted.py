@@ -1,14 +1,15 @@
-"""Documents in which items of benchmarks are planted, as they are usually printed. Made of the rows of the benchmarks' files,
-or of generated rows of the same fields, without the code that looks for them.
+"""Documents in which benchmark items are planted in the forms in which they are usually printed. They are made from the rows of
+the benchmarks' files, or from generated questions, without the code that searches for them.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.curation import functions
 from bench.texts import rows
+from components.benchmarks.items import Item
 
 Row = Mapping[str, Any]
 
@@ -23,7 +24,7 @@ ASKED = ("question", "question_stem", "goal", "query", "input", "sentence", "tex
 
 
 class Question(NamedTuple):
-    """A question with its choices, the right answer, and the program that solves it, where it has them."""
+    """A question with its choices, the right answer, and the program that solves it; empty where it has none."""
 
     asked: str
     choices: list[str]
@@ -32,7 +33,7 @@ class Question(NamedTuple):
 
 
 def question(benchmark: str, row: Row) -> Question:
-    """What a row asks."""
+    """The question of a row."""
     if benchmark == "humaneval":
         return Question(row["prompt"], [], "", row["prompt"] + row["canonical_solution"])
     if benchmark == "mbpp":
@@ -53,6 +54,14 @@ def question(benchmark: str, row: Row) -> Question:
     else:
         answer = next((row[name] for name in ("answer", "target") if isinstance(row.get(name), str)), "")
     return Question(asked, choices, answer)
+
+
+def items(benchmark: str, questions: Iterable[Question]) -> list[Item]:
+    """Questions as items to search for, with their numbers as ids."""
+    return [
+        Item(benchmark, str(n), q.code or f"{q.asked} {q.answer}", q.code, "", q.asked, tuple(q.choices), q.answer)
+        for n, q in enumerate(questions)
+    ]
 
 
 def _indented(code: str) -> str:
@@ -95,7 +104,7 @@ CODE: dict[str, Callable[[Question], str]] = {
 
 
 def formats(benchmark: str, q: Question) -> dict[str, str]:
-    """What is planted of a question, by the name of the format."""
+    """The forms in which a question is planted, by the name of the format."""
     ways = dict(TEXTS)
     if not q.answer:
         ways = {"question alone": ways["question alone"]}
@@ -126,7 +135,7 @@ def generated(draw: random.Random, some: int) -> Iterator[tuple[str, list[Questi
 
 
 def questions(data_dir: Path | None, some: int, seed: int = 1) -> Iterator[tuple[str, list[Question]]]:
-    """Of each benchmark some questions at random; generated ones without a folder."""
+    """Some random questions of each benchmark; generated ones without a folder."""
     draw = random.Random(seed)
     if data_dir is None:
         yield from generated(draw, some)

@@ -2,15 +2,15 @@
 
     python -m bench.privacy [--documents DIR] [--rounds 5]
 
-Labelled lines (tests/components/curation/privacy_lines/) hold personal data, or what looks like it, in the forms of 13
-countries: `ours` by the authors of the rules, `unseen` by someone who had not seen them. Labelled texts with keys too are
-tests/components/curation/privacy_cases.yaml. A span counts as found if its kind and both its borders are right. What is
-found and not labelled is wrong. Each line is judged alone, so that its language has to be told from it; allowed domains
-and networks are the default ones. datatrove looks for e-mail and internet addresses alone.
+Labelled lines (tests/components/curation/privacy_lines/) contain personal data, or text that only looks like it, in the forms
+of 13 countries: `ours` by the authors of the rules, `unseen` by someone who had not seen them. Labelled texts that also contain
+keys are in tests/components/curation/privacy_cases.yaml. A span counts as found if its kind and both borders are right; any
+other span is wrong. Each line is judged alone, so its language is identified from the line; allowed domains and networks are
+the defaults. datatrove only finds e-mail and internet addresses.
 
-The speed is megabytes of text per CPU second of one thread, on ordinary text that all go over in turn: the documents of
-a folder, or else the running interpreter's library and language reference. The documents' language is given to ours, as
-curation gives it.
+The speed is in megabytes of text per CPU second of one thread. All contenders process the same ordinary text in turn: the
+documents of a folder, or else the running interpreter's library and language reference. Ours is given the documents' language,
+as in curation.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import ROOT, Report, in_turn, machine, missing_peer, parser, rate_rows
-from bench.texts import docstrings, reference, sources
+from bench.texts import docstrings, documents_of, reference, sources
 from components.curation.privacy.redact import find, redact
 from components.params.privacy import PrivacyParams
 
@@ -46,7 +46,7 @@ _LETTERS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A text, its labelled spans (start, end, kind of data), and the stretches that only look like one."""
+    """A text, its labelled spans (start, end, kind of data), and its traps, spans that only look like one."""
 
     kind: str
     text: str
@@ -56,7 +56,7 @@ class Case:
 
 
 def cases(path: Path = CASES) -> Iterator[Case]:
-    """The labelled set, with its keys made."""
+    """The labelled texts, with generated keys."""
     from ruamel.yaml import YAML
 
     for number, row in enumerate(YAML(typ="safe").load(path.read_text(encoding="utf-8"))):
@@ -71,7 +71,7 @@ def cases(path: Path = CASES) -> Iterator[Case]:
 
 
 def made(pattern: str, seed: str) -> str:
-    """A key after its pattern: `{N}` stands for N invented characters, and " + " is cut out."""
+    """A key from a pattern: `{N}` stands for N generated characters, and " + " is removed."""
 
     def invented(match: re.Match[str]) -> str:
         letters, size = _LETTERS[match[2]], int(match[1])
@@ -104,7 +104,7 @@ def score(labelled: Iterable[Case], finder: Finder | None = None) -> dict[str, C
 
 
 def datatroves(formatter: Any) -> Finder:
-    """What datatrove's formatter would replace."""
+    """A finder of the spans that datatrove's formatter replaces."""
     replacers = {"email": formatter.emails_replacer, "ip": formatter.ip_replacer}
 
     def spans(text: str) -> Iterator[Span]:
@@ -117,17 +117,14 @@ def datatroves(formatter: Any) -> Finder:
 
 
 def everything() -> PrivacyParams:
-    """All kinds of data in all kinds of documents, so that traps for each stand in code too."""
+    """All kinds of data in all kinds of documents, so that traps of each kind are also tried in code."""
     return PrivacyParams(redact={kind: ALL for kind in ("web", "prose", "code")})
 
 
 def ordinary(folder: Path | None) -> list[tuple[str, str]]:
     """Texts and their kinds."""
     if folder:
-        from components.documents import read_batches
-
-        batches = read_batches(folder, columns=["text", "kind"])
-        return [row for b in batches for row in zip(b["text"].to_pylist(), b["kind"].to_pylist(), strict=True)]
+        return documents_of(folder)
     code = [(text, "code") for text in sources()]
     return [*code, *((text, "prose") for text in (*docstrings(), *reference().values()))]
 

@@ -47,6 +47,14 @@ def reference() -> dict[str, str]:
     return topics.topics
 
 
+def documents_of(folder: Path) -> list[tuple[str, str]]:
+    """Texts and kinds of a folder of documents."""
+    from components.documents import read_batches
+
+    batches = read_batches(folder, columns=["text", "kind"])
+    return [row for b in batches for row in zip(b["text"].to_pylist(), b["kind"].to_pylist(), strict=True)]
+
+
 def rows(path: Path) -> list[dict]:
     """Rows of a file of JSON lines, compressed or not."""
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8") as lines:

@@ -8,11 +8,13 @@ import resource
 import shlex
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from components.curation import work
 from components.params import Params
 
 ROOT = Path(__file__).parent.parent
@@ -136,6 +138,17 @@ def test_a_stage_depends_on_the_text_modules_of_its_steps(name: str) -> None:
     if name == "validate_textbooks":
         steps = {"components/validation"}
     assert set().union(*map(texts_of, steps)) <= deps
+
+
+def test_kept_work_of_curation_depends_on_its_code_and_libraries() -> None:
+    """But for threadpoolctl, which limits threads."""
+    files = [*python_files("components/curation"), *(ROOT / path for path in texts_of("components/curation"))]
+    covered = {path for pattern in work.CODE for path in (ROOT / "components").glob(pattern)}
+    assert set(files) | {ROOT / "components" / "benchmarks" / "items.py"} <= covered
+    distributions = packages_distributions()
+    imported = {name.partition(".")[0] for path in files for name in imports_of(path)}
+    used = {library for name in imported for library in distributions.get(name, [])}
+    assert used - {"threadpoolctl"} <= set(work.LIBRARIES)
 
 
 def test_every_stage_has_its_policy() -> None:

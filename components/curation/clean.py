@@ -43,14 +43,8 @@ from components.text.shingles import sketch
 STEP = "curation"
 DOCUMENTS, DROPS, SKETCHES, FIGURES = "documents.parquet", "drops.parquet", "sketches.npy", "figures.json"
 LENGTHS, FOREIGN = "lengths.npy", "foreign.npy"
-OWN = (
-    "cluster_size",
-    "language",
-    "lines_removed",
-    "passages_removed",
-    "raw_id",
-    "redacted",
-)  # keys of the metadata that curation writes
+# Keys of the metadata that curation writes.
+OWN = ("cluster_size", "language", "lines_removed", "passages_removed", "raw_id", "redacted")
 DETAIL = 400  # maximum characters of a sentence in the ledger
 REMEDY = "run the step that wrote it again"
 CHARACTERS = 4_000_000  # of text judged at once (at least one document); bounds the memory of a worker

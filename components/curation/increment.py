@@ -156,7 +156,7 @@ def curate_increment(
         if not cut.loses(stays):
             break
         avoided = ~stays if avoided is None else avoided | ~stays
-        work.expect(phases * len(units))
+        work.expect(2 * len(units))  # passages and scores; the results of `clean` stay
     own = settled
     verdicts = Verdicts(documents, scores, low, clusters, own)
     record = _write(verdicts, folder) | _found(documents) | {"counts": counts(documents, scores, verdicts.tally)}

@@ -57,7 +57,7 @@ class ItemWords:
     """The items' words; its arrays can be saved and mapped.
 
     Attributes:
-        arrays: the constructor's arguments.
+        arrays: the constructor's argument.
         unsearched: per item, why it is not searched for by words; empty if it is.
     """
 
@@ -98,7 +98,7 @@ class ItemWords:
             hashes, of = word_hashes([form for _, form in texts])
             runs, at = all_runs(hashes, of, length)
             owners = np.array([number for number, _ in texts], dtype=np.int32)[of[at]]
-            table = OwnedRuns.build(runs, owners, OWNERS if length == ANCHOR else len(items))
+            table = OwnedRuns.build(runs, owners, OWNERS if length == ANCHOR else 0)
             arrays |= {f"{length}_{part}": getattr(table, part) for part in ("runs", "starts", "owners")}
             found.append(table.owners)
         lost = np.setdiff1d(np.flatnonzero(reasons == 0), np.concatenate(found))
@@ -169,10 +169,10 @@ class ItemWords:
         if len(asked) >= least:
             return Found(item, "whole_item", len(asked), least, place, place + len(asked))
         behind = words[place + len(asked) : place + len(asked) + printed]
-        there = sum(len(choice) for choice in choices if _place(behind, choice) is not None)
-        many = sum(_place(behind, choice) is not None for choice in choices) * 2 > len(choices)
+        there = [len(choice) for choice in choices if _place(behind, choice) is not None]
+        many = len(there) * 2 > len(choices)
         right = len(answer) and _place(behind[: BETWEEN + len(answer)], answer) is not None
-        total = len(asked) + max(there if many else 0, len(answer) if right else 0)
+        total = len(asked) + max(sum(there) if many else 0, len(answer) if right else 0)
         if total < least or not (many or right):
             return None
         return Found(item, "whole_item", total, least, place, place + total)

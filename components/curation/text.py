@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 from components.text.characters import visible
 
-_HIDDEN = re.compile(
-    "[^\x00-\x7f\xa0\xad][\xa0\xad]"
-)  # a no-break space or soft hyphen that may be part of mojibake: "Ã\xa0" for "à"
+# A no-break space or soft hyphen that may be part of mojibake: "Ã\xa0" for "à".
+_HIDDEN = re.compile("[^\x00-\x7f\xa0\xad][\xa0\xad]")
 _BLANK_LINES = re.compile(r"\n{4,}")
 _ROUNDS = 4  # maximum rounds until a repair changes nothing more; several layers of mojibake take one or two
 

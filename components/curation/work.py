@@ -16,23 +16,21 @@ from components.running.progress import Progress
 Unit = TypeVar("Unit")
 
 CODE = (
+    "benchmarks/items.py",
     "curation/**/*.py",
     "curation/**/*.md",
     "curation/**/*.txt",
     "curation/**/*.yaml",
+    "documents.py",
     "foreign/addresses.py",
     "foreign/yaml_text.py",
-    "text/bpe.py",
-    "text/characters.py",
-    "documents.py",
-    "text/languages.py",
-    "text/shingles.py",
-    "text/ngrams.py",
+    "text/*.py",
 )
 LIBRARIES = (
     "detect-secrets",
     "ftfy",
     "numpy",
+    "phonenumbers",
     "polars",
     "py3langid",
     "pyarrow",
@@ -40,6 +38,7 @@ LIBRARIES = (
     "ruamel.yaml",
     "scikit-learn",
     "scipy",
+    "tld",
     "tokenizers",
 )
 

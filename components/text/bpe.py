@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-LONGEST = (
-    128  # maximum characters of a word in training; each merge reads whole words, so one of megabytes would take hours
-)
+# Maximum characters of a word in training; each merge reads whole words, so one of megabytes would take hours.
+LONGEST = 128
 END_OF_TEXT = "<|endoftext|>"
 PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)"  # English contractions

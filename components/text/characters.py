@@ -26,9 +26,8 @@ _INVISIBLE = (
     "\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff"
 )
 _JOINING = "\u0600-\u109f\u1780-\u18af\u1900-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"  # spelled with joiners
-_UNSPACED = (
-    "\u0e00-\u109f\u1780-\u17ff\u1950-\u1aaf"  # Thai and similar scripts, where a zero-width space may separate words
-)
+# Thai and similar scripts, where a zero-width space may separate words.
+_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u1950-\u1aaf"
 _SYMBOLS = "\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 UNSPACED = f"{_UNSPACED}\u3040-\u30ff{_HAN}"  # scripts without spaces between words, such as Chinese, Japanese and Thai
@@ -47,11 +46,8 @@ _ALIKE = {"\u2010": "-", "\u2011": "-", "\u2028": "\n", "\u2029": "\n"}
 _ODD = re.compile(f"[{_CONTROL}{_BLANKS.pattern[1:-1]}{''.join(_ALIKE)}{_INVISIBLE}]")
 _DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d")
 _KEPT_FORMS = ("<super>", "<fraction>", "<circle>")
-_HIGH = (
-    (0x10000, 0x1F300),
-    (0x1FBF0, 0x1FBFA),
-    (0xE0000, 0xE1000),
-)  # ranges beyond the basic plane that have such forms
+# Ranges beyond the basic plane that have characters with other forms.
+_HIGH = ((0x10000, 0x1F300), (0x1FBF0, 0x1FBFA), (0xE0000, 0xE1000))
 # `re` is quickest with patterns that begin with two fixed characters.
 _BROKEN, _SOFTLY_BROKEN = (re.compile(rf"{hyphen}\n(?<=[^\W\d_]{hyphen}\n)[ \t]*(?=[^\W\d_])") for hyphen in "-\u00ad")
 
@@ -123,9 +119,9 @@ def substituted(text: str, pieces: Iterable[tuple[int, int, str]]) -> Plain:
 def lower(text: str) -> str:
     """The text in lower case, with every character at its position: a few capitals are longer in lower case, and stay."""
     lowered = text.lower()
-    return (
-        lowered if len(lowered) == len(text) else "".join(low if len(low := one.lower()) == 1 else one for one in text)
-    )
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(low if len(low := one.lower()) == 1 else one for one in text)
 
 
 def fold(text: str) -> str:

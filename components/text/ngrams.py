@@ -44,10 +44,16 @@ class RunSet:
 
     def likely(self, runs: np.ndarray) -> np.ndarray:
         """Positions of the n-grams that may be in the set, with one in fifty of those that are not."""
-        first = np.flatnonzero(self._told(runs))
-        return first[np.flatnonzero(self._told(runs[first] * _MIX))]
+        first = np.flatnonzero(self._marked(runs))
+        return first[np.flatnonzero(self._marked(runs[first] * _MIX))]
 
-    def _told(self, hashes: np.ndarray) -> np.ndarray:
+    def exactly(self, runs: np.ndarray, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The positions in `likely` whose n-grams are in the set, and the place of each n-gram here."""
+        places = np.minimum(np.searchsorted(self.runs, runs[likely]), len(self.runs) - 1)
+        same = self.runs[places] == runs[likely]
+        return likely[same], places[same]
+
+    def _marked(self, hashes: np.ndarray) -> np.ndarray:
         bit = hashes >> self._shift
         byte = self._may.take((bit >> np.uint64(3)).view(np.int64))
         return (byte >> (bit.astype(np.uint8) & np.uint8(7))) & np.uint8(1)
@@ -62,12 +68,8 @@ class OwnedRuns(RunSet):
 
     @classmethod
     def build(cls, runs: np.ndarray, owners: np.ndarray, most: int = 0) -> "OwnedRuns":
-        """From runs and owners, in any order and with repetitions; leaves out runs of more than `most` owners (0 = none)."""
-        order = np.lexsort((owners, runs))
-        runs, owners = runs[order], owners[order]
-        fresh = np.ones(len(runs), dtype=bool)
-        fresh[1:] = (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])
-        runs, owners = runs[fresh], owners[fresh].astype(np.int32)
+        """From runs and owners, in any order and with repetitions; leaves out runs of more than `most` owners (0 = no limit)."""
+        runs, owners = distinct_pairs(runs, owners.astype(np.int32))
         distinct, counts = np.unique(runs, return_counts=True)
         if most:
             kept = counts <= most
@@ -76,12 +78,7 @@ class OwnedRuns(RunSet):
 
     def found(self, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which of some n-grams are here: their numbers, and their places here."""
-        if not len(self.runs):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        likely = self.likely(runs)
-        places = np.minimum(np.searchsorted(self.runs, runs[likely]), len(self.runs) - 1)
-        same = self.runs[places] == runs[likely]
-        return likely[same], places[same]
+        return self.exactly(runs, self.likely(runs))
 
     def items(self, places: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
         """The first owners of runs, at most `most` per run: the index of the run in `places`, and the owner."""
@@ -89,6 +86,15 @@ class OwnedRuns(RunSet):
         run = np.repeat(np.arange(len(places)), counts)
         first = np.repeat(self.starts[places] - (np.cumsum(counts) - counts), counts)
         return run, self.owners[first + np.arange(len(run))]
+
+
+def distinct_pairs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct pairs of values at the same index of two arrays, ordered by the first value, then by the second."""
+    order = np.lexsort((second, first))
+    first, second = first[order], second[order]
+    fresh = np.ones(len(first), dtype=bool)
+    fresh[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return first[fresh], second[fresh]
 
 
 @cache
@@ -254,12 +260,9 @@ def shared_runs(
             runs = runs_of(sums, length)
             # Most runs are excluded by now, so only the others are compared with the borders of the texts.
             likely = known.likely(runs)
-            first = likely + start
-            inside = owner[first] == owner[first + length - 1]
-            likely, first = likely[inside], first[inside]
-            places = np.minimum(np.searchsorted(known.runs, runs[likely]), len(known.runs) - 1)
-            same = known.runs[places] == runs[likely]
-            yield length, first[same], places[same]
+            inside = owner[likely + start] == owner[likely + start + length - 1]
+            found, places = known.exactly(runs, likely[inside])
+            yield length, found + start, places
 
 
 def words_in(text: str) -> list[str]:

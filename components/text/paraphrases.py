@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from components.text.counting import distinct
-from components.text.ngrams import OwnedRuns, beginnings, passage, words_in
+from components.text.ngrams import OwnedRuns, beginnings, distinct_pairs, passage, words_in
 
 SHARE = 0.6  # of a question's stems; lower values give a false hit in one of 1,000 texts of a field
 STEM = 6  # characters of a word
@@ -28,10 +28,7 @@ LEAST = 45.0  # minimum total weight in nats of a question's stems in a hit: cha
 FEWEST = 6  # minimum stems of a question
 WORDS = 4  # minimum different words of a hit, numbers left out
 NEAR = 2  # maximum distance, in rare stems, of a pair
-RARE, BACKGROUND = (
-    30,
-    10_000,
-)  # maximum questions with a rare stem, out of this many; fewer questions count as this many
+RARE, BACKGROUND = 30, 10_000  # maximum questions with a rare stem, out of so many; fewer questions count as so many
 OWNERS = 16  # maximum questions that share a pair; a pair of more is from a template or everyday speech
 PAIRS, SHARED = 2, 0.2  # minimum number and share of one question's pairs before a text is compared with it
 LONGER = 1.5  # maximum words of a paraphrase per word of the question
@@ -63,9 +60,10 @@ class Asked:
 
 
 class Paraphrases:
-    """Questions to search for; the arrays can be saved and mapped (`arrays`).
+    """Questions to search for; its arrays can be saved and mapped.
 
     Attributes:
+        arrays: the constructor's argument.
         searched: bool (questions,): whether the question has enough stems.
     """
 
@@ -80,12 +78,12 @@ class Paraphrases:
     @classmethod
     def build(cls, questions: Sequence[str]) -> "Paraphrases":
         (stems,), owner = beginnings(questions, [STEM])
-        (common,), _ = beginnings([_FUNCTION_WORDS], [STEM])
+        (function_words,), _ = beginnings([_FUNCTION_WORDS], [STEM])
         lengths = np.bincount(owner, minlength=len(questions))
-        kept = ~np.isin(stems, common)
+        kept = ~np.isin(stems, function_words)
         stems, owner = stems[kept], owner[kept]
-        own = np.unique(np.stack([owner.astype(np.uint64), stems], axis=1), axis=0)
-        known, which, asking = np.unique(own[:, 1], return_inverse=True, return_counts=True)
+        asker, own = distinct_pairs(owner, stems)
+        known, which, asking = np.unique(own, return_inverse=True, return_counts=True)
         weights = np.log(1 + max(len(questions), BACKGROUND) / asking).astype(np.float32)
         rare = known[asking <= max(RARE, RARE / BACKGROUND * len(questions))]
         kept = np.isin(stems, rare)
@@ -94,15 +92,14 @@ class Paraphrases:
         runs, owners = np.concatenate(pairs), owner[np.concatenate(first)]
         table = OwnedRuns.build(runs, owners, OWNERS)
         counts = np.bincount(table.owners, minlength=len(questions))
-        of = own[:, 0].astype(np.int64)
-        enough = (counts >= PAIRS) & (np.bincount(of, minlength=len(questions)) >= FEWEST)
-        enough &= np.bincount(of, weights[which], minlength=len(questions)) >= LEAST
-        told = enough[of]
+        enough = (counts >= PAIRS) & (np.bincount(asker, minlength=len(questions)) >= FEWEST)
+        enough &= np.bincount(asker, weights[which], minlength=len(questions)) >= LEAST
+        searched = enough[asker]
         table = OwnedRuns.build(runs[enough[owners]], owners[enough[owners]], OWNERS)
         arrays = {
-            "stems": own[told, 1],
-            "weights": weights[which[told]],
-            "starts": np.append(0, np.cumsum(np.bincount(of[told], minlength=len(questions)))),
+            "stems": own[searched],
+            "weights": weights[which[searched]],
+            "starts": np.append(0, np.cumsum(np.bincount(asker[searched], minlength=len(questions)))),
             "lengths": lengths,
             "needed": np.maximum(PAIRS, np.ceil(SHARED * counts)).astype(np.int64),
             "marked": np.array(["?" in question for question in questions], dtype=bool),
@@ -158,11 +155,7 @@ class Paraphrases:
 
     def _together(self, places: np.ndarray, questions: np.ndarray, owner: np.ndarray) -> Iterator[tuple[int, int, int]]:
         """(Question, first and last position) where at least PAIRS pairs of a question are within its length in a text."""
-        order = np.lexsort((places, questions))
-        places, questions = places[order], questions[order]
-        fresh = np.ones(len(places), dtype=bool)
-        fresh[1:] = (places[1:] != places[:-1]) | (questions[1:] != questions[:-1])
-        places, questions = places[fresh], questions[fresh]
+        questions, places = distinct_pairs(questions, places)
         last = np.arange(len(places)) + self._needed[questions] - 1
         first = np.flatnonzero(last < len(places))
         last = last[first]
@@ -176,7 +169,7 @@ class Paraphrases:
                 yield key[0], int(places[one]), int(places[other])
 
     def _best(self, question: int, stems: np.ndarray, least: float) -> tuple[float, float, int, int]:
-        """The highest share of a question's stems in a window of a text, and its first and last word."""
+        """The highest share and weight of a question's stems in a window of a text, and its first and last word."""
         begin, end = int(self._starts[question]), int(self._starts[question + 1])
         own, weights = self._stems[begin:end], self._weights[begin:end]
         which = np.minimum(np.searchsorted(own, stems), len(own) - 1)
@@ -189,18 +182,18 @@ class Paraphrases:
         span = LONGER * int(self._lengths[question])
         best, start = (0.0, 0, 0), 0
         counts = np.zeros(len(own), dtype=np.int64)
-        held = 0.0
+        weight = 0.0
         for place in at.tolist():
             stem = which[place]
             counts[stem] += 1
-            held += float(weights[stem]) * (counts[stem] == 1)
+            weight += float(weights[stem]) * (counts[stem] == 1)
             while place - at[start] >= span:
                 gone = which[at[start]]
                 counts[gone] -= 1
-                held -= float(weights[gone]) * (counts[gone] == 0)
+                weight -= float(weights[gone]) * (counts[gone] == 0)
                 start += 1
-            if held > best[0]:
-                best = held, int(at[start]), place
+            if weight > best[0]:
+                best = weight, int(at[start]), place
         return best[0] / total, *best
 
 

@@ -87,9 +87,8 @@ class Candidates:
         self._sketches, self._ranks = sketches, ranks
         self._bands = Bands(sketches.permutations, threshold)
         self._short = self._shorten(int(ranks.max(initial=-1)) + 1)
-        likely = threshold - _MARGIN * math.sqrt(
-            _SLOTS / min(sketches.permutations, _SLOTS)
-        )  # fewer values are less exact
+        less_exact = math.sqrt(_SLOTS / min(sketches.permutations, _SLOTS))  # an estimate from fewer values
+        likely = threshold - _MARGIN * less_exact
         self._least = _SLOTS * (likely + (1 - likely) * _EQUAL_BY_CHANCE)
 
     def _shorten(self, documents: int) -> np.ndarray:

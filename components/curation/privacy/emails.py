@@ -15,9 +15,8 @@ from components.text.characters import Plain, substituted
 
 _LABEL = r"[^\W_][\w\-]{0,62}"
 _DOMAIN = re.compile(rf"@({_LABEL}(?:\.{_LABEL}){{1,8}})")
-_LOCAL_BACKWARDS = re.compile(
-    r"(?:[^\W\u3040-\u9fff\uac00-\ud7af]|[.%+\-!'\u2019/=]){1,65}"
-)  # Japanese and similar scripts have no blanks
+# Without Japanese and similar scripts, which have no blanks.
+_LOCAL_BACKWARDS = re.compile(r"(?:[^\W\u3040-\u9fff\uac00-\ud7af]|[.%+\-!'\u2019/=]){1,65}")
 # An apostrophe and an exclamation mark occur within a word; a slash only before the attributes of a gateway's address.
 _PART = "(?:[\\w.%+\\-]|(?<=\\w)['\u2019!](?=\\w))+"
 _LOCAL = re.compile(rf"{_PART}(?:/\w{{1,9}}={_PART})*$")
@@ -35,9 +34,8 @@ _SIGN = re.compile(
     rf"[&%\[({{<★☆](?:(?<=[\[({{<])(?: ?(?:(@|{_AT})|\.|{_DOT}) ?[\])}}>] ?(?=\w)|(?<=\w\()(a)\)(?=\w))"
     r"|(?<=&)(?:(#0*64|#x0*40|commat)|#0*46|#x0*2e|period);|(?<=%)(40)|(?<=\w[★☆])(?=\w)())"
 )
-_FOREIGN = [
-    f" {word} " for word in ("arroba", "arobase", "chiocciola")
-]  # signs without brackets; others are rare in this form
+# Words for the sign that occur without brackets; others are rare in this form.
+_FOREIGN = [" arroba ", " arobase ", " chiocciola "]
 _SPELT_GAP = rf"(?: \. |\.| (?:{_DOT}) )"
 _SPELT_DOT = re.compile(rf"(?i)(?<=\w){_SPELT_GAP}(?=\w)")
 _SPELT_DOMAIN = re.compile(rf"(?i){_LABEL}(?:{_SPELT_GAP}{_LABEL}){{1,4}}")

@@ -173,7 +173,7 @@ def _is_national(text: str, start: int, end: int, around: Look, regions: "Region
         return True
     if _AMERICAN.fullmatch(written):
         return around.near or not _SUM.search(text, max(0, start - 40), end + 40)
-    if around.near and _is_local(written, groups, digits):
+    if around.near and _is_local(groups, digits):
         return True
     if not around.line and not _is_plausible(written, groups):
         return False
@@ -221,7 +221,7 @@ def _begins_alike(group: str, known: str) -> bool:
     return known.endswith(group) or (len(group) > 3 and (known.startswith(group) or group.startswith(known)))
 
 
-def _is_local(written: str, groups: tuple[str, ...], digits: str) -> bool:
+def _is_local(groups: tuple[str, ...], digits: str) -> bool:
     """Whether it is written like a number without an area code or of an unknown plan: in groups, one of them long."""
     return 7 <= len(digits) <= 15 and max(map(len, groups)) >= 3 and len(groups) > 1
 

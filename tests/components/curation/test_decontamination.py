@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.planted import formats, planted, questions
+from bench.planted import formats, items, planted, questions
 from components.benchmarks.items import Item, read_items
 from components.curation.decontamination import BenchmarkIndex, Hit, shown
 from components.documents import KINDS
@@ -157,11 +157,7 @@ def test_no_print_of_choices_hides_a_question() -> None:
     draw = random.Random(1)
     for benchmark, asked in questions(None, 60):
         made = [formats(benchmark, one) for one in asked]
-        items = [
-            Item("b", str(n), q.code or f"{q.asked} {q.answer}", q.code, "", q.asked, tuple(q.choices), q.answer)
-            for n, q in enumerate(asked)
-        ]
-        found = BenchmarkIndex(items, DEFAULT)
+        found = BenchmarkIndex(items("b", asked), DEFAULT)
         for way in made[0]:
             some = [planted(row[way], way, draw, ["Nothing of it is here.", *WORDS]) for row in made]
             hit = found.find(*map(list, zip(*some, strict=True)))
