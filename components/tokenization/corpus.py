@@ -25,9 +25,8 @@ COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document from which it was written, and which it may quote
 LANGUAGE = "language"  # in a document's metadata, if curation detected it
 ENGLISH = ("en", "und")  # the code for an unknown language
-NOTABLE = (
-    f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata with an origin, or a language other than English
-)
+# Metadata with an origin, or a language other than English.
+NOTABLE = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 

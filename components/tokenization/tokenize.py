@@ -233,9 +233,10 @@ def _summary(corpus: Corpus, mixture: Mixture, spooled: Spool, manifest: Manifes
             for kind in KINDS
             if any(kind in split["by_kind"] for split in splits.values())
         },
+        # Of the training tokens.
         "shares": {
             kind: round(counts["tokens"] / train["tokens"], 4) for kind, counts in sorted(train["by_kind"].items())
-        },  # of the training tokens
+        },
         "passes": {share.kind: round(float(share.passes), 6) for share in mixture.shares},
         "limited_by": mixture.limited_by,
         "phases": train["phases"],
