@@ -276,7 +276,7 @@ def _as_browsers(error: UnicodeError) -> tuple[str, int]:
         with contextlib.suppress(UnicodeDecodeError):
             return pair.decode(second), error.start + 2
     is_pair = error.encoding in _PAIRS and 0x81 <= pair[0] <= 0xFE and pair[1:] >= b"\x80"
-    return "\ufffd", error.start + 2 if is_pair else error.end
+    return REPLACEMENT, error.start + 2 if is_pair else error.end
 
 
 codecs.register_error(BY_BROWSERS, _as_browsers)
