@@ -89,7 +89,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
                     write(batch)
     if not sum(map(len, sizes)):
         raise StepError(
-            f"no document in {', '.join(map(str, directories))}; the steps before dropped everything: add text to ingestion.sources"
+            f"no document in {', '.join(map(str, directories))}; earlier steps dropped everything: add text to ingestion.sources"
         )
     table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()
     all_keys = np.concatenate(keys)

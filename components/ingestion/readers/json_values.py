@@ -199,7 +199,9 @@ def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str
             continue
         held, end, place = held[place:], end - place, 0
         if _fewest(held) > limits.row_chars:
-            raise TooLong(f"an element of more than {limits.row_chars:,} characters, or what is not JSON ({error})")
+            raise TooLong(
+                f"an element of more than {limits.row_chars:,} characters, or a part that is not JSON ({error})"
+            )
         if _holds_more(held, limits.values):
             raise TooLong(f"an element that {_too_many(limits.values)}")
         more = text.read(min(max(CHUNK, len(held)), MOST_AT_ONCE, limits.row_chars))
