@@ -26,6 +26,7 @@ FENCE = "```"
 LONGEST_DELETION = 500  # characters; longer text that is struck through is badly marked up, not deleted
 LONGEST_CELL, MOST_ROWS, MOST_COLUMNS = 300, 2_000, 50
 LONGEST_INLINE_CODE = 200
+LONGEST_HEADING = 500  # characters; a longer one is not closed and contains the text below it
 PROSE_SYMBOLS = 0.02  # share of preformatted text's characters, under which it is prose
 ASCII_AND_LATIN = "\u07ff"  # the last character of two bytes in UTF-8
 _NUMBERING = re.compile(
@@ -328,12 +329,13 @@ def _heading(element: Element, marks: Marks) -> None:
     for link in list(element.iter("a")):
         if link.text_content().strip() in _PERMALINKS and next(link.iter("img"), None) is None:
             set_text(link, "")
-    separate_blocks(element)
-    for one in list(element.iterdescendants()):
-        if one.tag == "br":
-            set_text(one, "")
-        elif one.tag not in _INLINE:
-            one.tag = "span"
+    if len(element.text_content()) <= LONGEST_HEADING:
+        separate_blocks(element)
+        for one in list(element.iterdescendants()):
+            if one.tag == "br":
+                set_text(one, "")
+            elif one.tag not in _INLINE:
+                one.tag = "span"
     _prefix(element, marks.headings[int(element.tag[1]) - 1])
 
 
