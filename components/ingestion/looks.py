@@ -1,4 +1,4 @@
-"""Facts that reading one file gives: its text and documents, languages, titles, and the parts that could not be read."""
+"""Facts from reading one file: its text and documents, languages, titles, and the parts that could not be read."""
 
 from collections import Counter
 from contextlib import closing
