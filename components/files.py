@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STATE = ".phiforge"  # in the project's main folder: shared state of runs, readable only for its owner
 MOST_TEXT = 64_000_000  # maximum bytes of a text that is read whole, such as a checkpoint's index
 OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # by a non-empty directory, a file, or a link
-
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # on the disk, in the user's quota, or within a limit on file sizes
 
 _TOKENS = "[0-9a-f]" * 12  # pattern of `_token`'s names: a person's own folders have other names
 

@@ -29,9 +29,8 @@ def _code(language: str) -> Format:
 TEXT = Format("plain.read_text")
 ROWS = Format("json_values.read_jsonl")
 TABLE = Format("tables.read_table")
-PAGE = Format(
-    "html.read_html"
-)  # not `web`: pages that users name are often technical, and rules for crawled pages would drop most of those
+# Not `web`: pages that users name are often technical, and rules for crawled pages would drop most of those.
+PAGE = Format("html.read_html")
 ARCHIVE = Format("warc.read_warc", "web")
 INFO = Format("info.read_info")
 MAN = Format("parsed.read_decoded", parser="man")
@@ -73,7 +72,7 @@ FORMATS = {
     ".zip": ZIP,
     ".tar": Format("archives.read_tar"),
 }
-NAMES = {  # of files without an ending, or with one that names their owner
+NAMES = {  # of files without an ending, or with one of _VARIANT
     **dict.fromkeys(
         ("readme", "changelog", "changes", "news", "history", "todo", "contributing", "install", "faq"), TEXT
     ),
@@ -89,8 +88,8 @@ EXPECTED = (
 # A section of the manual, perhaps with the name of its collection: `.1`, `.3p`, `.3pm`, `.7ssl`.
 _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
 _INFO = re.compile(r"\.info(?:-\d{1,3})?")  # long ones are split
-# Of README.Debian, NEWS.Debian, README.source, README.1st and README.de.
-_OF_WHOM = re.compile(r"\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|[a-z]{2})")
+# The endings of README.Debian, NEWS.Debian, README.source, README.1st and README.de.
+_VARIANT = re.compile(r"\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|[a-z]{2})")
 # The start of a script without an ending: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
 _RUN_BY = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:(?:-\S*|\w+=\S*)[ \t]+)*(?:\S*/)?)?([A-Za-z_+-]+)")
 SHEBANG_BYTES = 256  # of the first line; Linux also cuts it off there
@@ -129,10 +128,8 @@ def _suffix(name: str) -> str:
 def format_of(name: str) -> Format | None:
     """The format of a file by its name, or None if no reader takes it."""
     suffix, compression = suffixes(name)
-    if not suffix:
-        return NAMES.get(base_name(name).removesuffix(compression))
     found = MAN if _MANUAL.fullmatch(suffix) else INFO if _INFO.fullmatch(suffix) else FORMATS.get(suffix)
-    if not found and _OF_WHOM.fullmatch(suffix):
+    if not found and (not suffix or _VARIANT.fullmatch(suffix)):
         return NAMES.get(base_name(name).removesuffix(compression).removesuffix(suffix))
     return None if found and compression and not found.from_start else found
 

@@ -164,11 +164,8 @@ def _read_increments(inventory: Path | None, files: list[SourceFile], output: Pa
             f"{inventory} was made with other parameters; expected increments of {', '.join(paths)}; {REMEDY}"
         )
     own = params.ingestion.model_dump(mode="json", exclude={"incremental"})
-    place = (
-        state_folder()
-        / KEPT
-        / f"increment-{digest_of({'code': code_and_libraries(CODE, LIBRARIES), 'ingestion': own})}"
-    )
+    digest = digest_of({"code": code_and_libraries(CODE, LIBRARIES), "ingestion": own})
+    place = state_folder() / KEPT / f"increment-{digest}"
     facts = Facts()
     with open(output / QUARANTINE, "wb") as quarantine:
         for number in increments_of(sources):
@@ -204,8 +201,8 @@ def _read_increment(folder: Path, wanted: list[Units], files: list[SourceFile], 
         found = versions(source, [file for file in chosen if file.source is source]) if names else {}
         if changed := [name or source.path for name in names if found.get(name) != names[name]]:
             raise StepError(
-                f"{public(source.path)}: {listed(changed)} changed or went since the inventory was made; expected files that "
-                "stay as they are while they are read; run again once nothing writes there"
+                f"{public(source.path)}: {listed(changed)} changed or vanished since the inventory was made; expected files that "
+                "do not change while they are read; run again once nothing writes there"
             )
     write_json(folder / FACTS, facts.as_json())
 
@@ -318,8 +315,8 @@ def _stream(batch: list[SourceFile], max_chars: int, part_chars: int) -> Iterato
 
 
 def read_batch(batch: list[SourceFile], max_chars: int, part_chars: int) -> list[Document | dict[str, Any]] | None:
-    """Everything of one batch of files: documents, and quarantine rows as dicts. None where it is far more than the
-    files' sizes let expect, as of a bomb: then it must be streamed."""
+    """Everything of one batch of files: documents, and quarantine rows as dicts. None if it is far more than the
+    sizes of the files suggest, as for a decompression bomb: then it must be streamed."""
     items, held = [], 0
     for item in _stream(batch, max_chars, part_chars):
         items.append(item)

@@ -69,9 +69,8 @@ def list_files(source: Source) -> tuple[list[SourceFile], Unread]:
             f"ingestion.sources: {source.path!r} does not exist (looked for {root}); correct it in params.yaml"
         )
     if root.is_file():
-        named = replace(
-            _local(root, root.parent, source), refused="", folder=None
-        )  # named by the user, so it may be a link
+        # Named by the user, so it may be a link.
+        named = replace(_local(root, root.parent, source), refused="", folder=None)
         return _readable([named], unread), unread
     listed = [_local(path, root, source) for path in sorted(_walk(root, source.follow_links, unread), key=_parts)]
     return _readable(listed, unread), unread

@@ -1,4 +1,4 @@
-"""Facts that reading one file gives: its text and documents, languages, titles, and the parts that could not be read."""
+"""Facts from reading one file: its text and documents, languages, titles, and the parts that could not be read."""
 
 from collections import Counter
 from contextlib import closing
@@ -58,9 +58,8 @@ class Look:
     text_bytes: float = 0
     kinds: Counter[str] = field(default_factory=Counter)  # bytes of text
     code: Counter[str] = field(default_factory=Counter)  # bytes of source code, by language
-    excerpts: list[tuple[str, float]] = field(
-        default_factory=list
-    )  # of prose and pages, and the bytes that each represents
+    # Of prose and pages, and the bytes that each represents.
+    excerpts: list[tuple[str, float]] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     refused: list[Quarantined] = field(default_factory=list)
     column: str = ""  # of rows that was used as their text, if no parameter names one

@@ -45,9 +45,8 @@ class Quarantine:
         self._of = ""  # the file of the present rows
         self._single = 0
         self._more: dict[str, More] = {}
-        self._file = path.open(
-            "w", encoding="utf-8", errors="backslashreplace"
-        )  # a name or address may contain anything
+        # A name or address may contain anything.
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
 
     def write(self, row: dict[str, Any]) -> None:
         """Write a row: its file, its line (from 1; 0 = the whole file) and the reason."""

@@ -92,7 +92,7 @@ def list_remote(url: str) -> list[tuple[str, int, str]]:
     except Exception as error:  # each file system raises its own
         raise StepError(
             f"ingestion.sources: {public(url)} cannot be listed ({_reason(error)}); "
-            "correct it, or what it needs in the environment, or install its file system"
+            "correct it, set its credentials in the environment, or install its file system"
         ) from error
     if not found:
         raise StepError(f"ingestion.sources: nothing lies at {public(url)}; correct the address there")

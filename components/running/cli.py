@@ -6,7 +6,6 @@ run is logged to MLflow, and a failure ends with one clear line.
 """
 
 import argparse
-import errno
 import os
 import pkgutil
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import MESSAGE, Diverged, StepError, clipped, is_panic
-from components.files import not_a_file, write_json
+from components.files import NO_ROOM, not_a_file, write_json
 from components.foreign.addresses import without_secrets
 from components.foreign.terminal import printable, printable_text
 from components.params import PARAMS_FILE, Params, load_params
@@ -30,7 +29,6 @@ from components.tracking import Tracker, flat_numbers, track
 ANYTHING = "*"  # `holds` of an output folder that is extended, not replaced
 DIVERGED = 3  # exit status of a training run whose loss became NaN or infinite
 TRACEBACK = 50_000  # maximum characters of a shown traceback
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WITHIN = "PHIFORGE_WITHIN"  # set for steps that another step runs; only the outer step logs to MLflow
 
 Paths = dict[str, Any]  # a Path, a list of Paths or None, by argument name

@@ -1,4 +1,4 @@
-"""Permanently remove all rights from a process that a program does not need. Called in each child before it runs foreign
+"""Permanently remove from a process all rights that a program does not need. Called in each child before it runs foreign
 code.
 
 The order matters: identifiers and capabilities change while the process still has the privilege, no_new_privs is set

@@ -25,9 +25,8 @@ COLUMNS = ["id", "text", "kind", "source"]
 SEED = "seed_document"  # in a document's metadata: id of the document from which it was written, and which it may quote
 LANGUAGE = "language"  # in a document's metadata, if curation detected it
 ENGLISH = ("en", "und")  # the code for an unknown language
-NOTABLE = (
-    f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'  # metadata with an origin, or a language other than English
-)
+# Metadata with an origin, or a language other than English.
+NOTABLE = f'"{SEED}"|"{PART_OF}"|"{LANGUAGE}": "(?:[^e]|e[^n])'
 NAMES = pa.schema([pa.field("id", pa.large_string()), pa.field("source", pa.large_string())])
 
 
@@ -90,7 +89,7 @@ def read_corpus(directories: list[Path], names: Path) -> Corpus:
                     write(batch)
     if not sum(map(len, sizes)):
         raise StepError(
-            f"no document in {', '.join(map(str, directories))}; the steps before dropped everything: add text to ingestion.sources"
+            f"no document in {', '.join(map(str, directories))}; earlier steps dropped everything: add text to ingestion.sources"
         )
     table = pa.ipc.open_file(pa.memory_map(str(names))).read_all()
     all_keys = np.concatenate(keys)

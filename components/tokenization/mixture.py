@@ -10,7 +10,7 @@ All of it depends on hashes of document ids, never on the stored order of docume
   its documents are read once before any is repeated. Phases follow one another.
 
 Without weights, `epochs` is the number of passes of each kind. With `own_share`, the user's own kinds have at least one
-pass, and the generated kinds so many passes that the user's text has that share, in the held-out stream too. With weights,
+pass, and the generated kinds only as many as leave the user's text that share, in the held-out stream too. With weights,
 `epochs` are caps: the stream is as long as possible with exactly the shares of `weights` and without exceeding a cap.
 Arithmetic is exact (fractions of the decimal numbers as written), so 0.3 of ten tokens are three.
 """
@@ -37,7 +37,7 @@ class Division:
 
     @property
     def needed(self) -> np.ndarray:
-        """Rows with tokens that planning needs; bool (rows,)."""
+        """Rows whose tokens are counted before planning; bool (rows,)."""
         return self.held_out | self.candidates
 
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from components.documents import KINDS, check_balance
 from components.errors import StepError
-from components.files import atomic_directory
+from components.files import NO_ROOM, atomic_directory
 from components.params import Params, TokenizationParams
-from components.running.cli import NO_ROOM
 from components.text import bpe
 from components.tokenization import tokenizer
 from components.tokenization.corpus import Corpus, read_corpus, texts
@@ -65,7 +64,7 @@ def run(inputs: dict[str, Any], outputs: dict[str, Any], params: Params, tracker
     }
 
 
-def _most(sizes: Mapping[str, int]) -> list[str]:
+def _main_languages(sizes: Mapping[str, int]) -> list[str]:
     """The languages with at least a fifth of the bytes, else the most frequent one."""
     return [code for code, size in sizes.items() if 5 * size >= sum(sizes.values())] or list(sizes)[:1]
 
@@ -80,8 +79,8 @@ def _own_share(corpus: Corpus, params: Params) -> tuple[TokenizationParams, list
     written = int(corpus.bytes[corpus.first & np.isin(corpus.kinds, [KINDS.index("web"), KINDS.index("prose")])].sum())
     if sum(corpus.foreign.values()) > FOREIGN * written:
         note = (
-            f"the corpus is in {', '.join(_most(corpus.foreign))}, so the English textbooks and exercises are not trained on, and "
-            "the English exam means little; to train on them: --set tokenization.own_share=0.7"
+            f"the corpus is in {', '.join(_main_languages(corpus.foreign))}, so the English textbooks and exercises are not "
+            f"trained on, and the English exam means little; to train on them: --set tokenization.own_share={OWN_SHARE}"
         )
         return settings.model_copy(update={"own_share": 1.0}), [note]
     share = OWN_SHARE if params.ingestion.names_own_text else 0.0
@@ -233,9 +232,10 @@ def _summary(corpus: Corpus, mixture: Mixture, spooled: Spool, manifest: Manifes
             for kind in KINDS
             if any(kind in split["by_kind"] for split in splits.values())
         },
+        # Of the training tokens.
         "shares": {
             kind: round(counts["tokens"] / train["tokens"], 4) for kind, counts in sorted(train["by_kind"].items())
-        },  # of the training tokens
+        },
         "passes": {share.kind: round(float(share.passes), 6) for share in mixture.shares},
         "limited_by": mixture.limited_by,
         "phases": train["phases"],

@@ -28,9 +28,8 @@ class Validator:
         self._gx = gx
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        asset = self._context.data_sources.add_pandas("memory").add_dataframe_asset(
-            "table"
-        )  # one for all batches, because each asset is stored
+        # One asset for all batches, because each is stored.
+        asset = self._context.data_sources.add_pandas("memory").add_dataframe_asset("table")
         self._definition = asset.add_batch_definition_whole_dataframe("batch")
 
     def check(

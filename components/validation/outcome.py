@@ -75,10 +75,8 @@ class Outcome:
             found: Any = math.ceil(self.unexpected / max(1, self.checked) * 1e4) / 1e4
         else:
             found = self.examples[0]["value"] if self.examples else 0
-        ways = [
-            self.rule.advice,
-            f"--set {self.rule.parameter}={found}" if found else "",
-        ]  # a threshold of 0 is never advised
+        # A threshold of 0 is never advised.
+        ways = [self.rule.advice, f"--set {self.rule.parameter}={found}" if found else ""]
         return "; " + ", or ".join(way for way in ways if way)
 
     def record(self) -> dict[str, Any]:

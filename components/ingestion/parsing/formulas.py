@@ -2,7 +2,7 @@
 
 import re
 
-from components.ingestion.parsing.marks import Element, Marks, become, character_after, text_before
+from components.ingestion.parsing.marks import Element, Marks, character_after, set_text, text_before
 
 LONGEST_SCRIPT = 30  # maximum characters of a superscript or subscript; a longer one is a style
 # Suffixes of ordinals, titles and trade marks, which are raised only for style.
@@ -21,7 +21,7 @@ def keep_tex(tree: Element) -> None:
     for element in tree.iter("script"):
         kind = element.get("type") or ""
         if kind.startswith("math/tex"):
-            become(element, _in_dollars(element.text or "", "mode=display" in kind))
+            set_text(element, _in_dollars(element.text or "", "mode=display" in kind))
 
 
 def _grouped(text: str, after: str) -> str:
@@ -33,15 +33,15 @@ def superscript(element: Element, _marks: Marks) -> None:
     if not text or len(text) > LONGEST_SCRIPT:
         element.drop_tag()
     elif element.find(".//a[@href]") is not None:  # a reference
-        become(element, text if not text[0].isalnum() else f"[{text}]")
+        set_text(element, text if not text[0].isalnum() else f"[{text}]")
     elif _SUFFIX.fullmatch(text) and (base[-1:].isalnum() or not text.isalnum()):
         # e is a suffix of French numbers, and an exponent of letters.
         is_exponent = len(text) == 1 and text.isalpha() and not (base[-1:].isdigit() or base[-1:].isupper())
-        become(element, f"^{_grouped(text, character_after(element))}" if is_exponent else text)
+        set_text(element, f"^{_grouped(text, character_after(element))}" if is_exponent else text)
     elif not base.strip()[-1:].isalnum() and character_after(element) in _SOLIDUS:
-        become(element, text)
+        set_text(element, text)
     else:
-        become(element, f"^{_grouped(text, character_after(element))}")
+        set_text(element, f"^{_grouped(text, character_after(element))}")
 
 
 def subscript(element: Element, _marks: Marks) -> None:
@@ -53,12 +53,12 @@ def subscript(element: Element, _marks: Marks) -> None:
         whole = " " if text_before(raised)[-1:].isdigit() else ""
         fraction = f"{whole}{raised.text_content().strip()}/{text}"
         raised.tail = None
-        become(raised, "")
-        become(element, fraction)
+        set_text(raised, "")
+        set_text(element, fraction)
     elif text.isdigit() and _CHEMICAL.search(base) and not after.isdigit():
-        become(element, text)
+        set_text(element, text)
     else:
-        become(element, f"_{_grouped(text, after)}")
+        set_text(element, f"_{_grouped(text, after)}")
 
 
 def formula(element: Element, marks: Marks) -> None:
@@ -66,7 +66,7 @@ def formula(element: Element, marks: Marks) -> None:
     tex = next((a.text_content() for a in element.iter("annotation") if _TEX.search(a.get("encoding") or "")), "")
     tex = tex or element.get("alttext") or ""
     marks.omitted += not tex.strip()
-    become(element, _in_dollars(tex, element.get("display") == "block"))
+    set_text(element, _in_dollars(tex, element.get("display") == "block"))
 
 
 def _in_dollars(tex: str, is_display: bool = False) -> str:
@@ -83,7 +83,9 @@ def image(element: Element, _marks: Marks) -> None:
     if alternative and _TEX_IMAGE.search(element.get("class") or ""):
         before = text_before(element)
         tex = _in_dollars(alternative)
-        become(element, "" if before.endswith("$") and tex.strip() in before + tex and _follows_math(element) else tex)
+        set_text(
+            element, "" if before.endswith("$") and tex.strip() in before + tex and _follows_math(element) else tex
+        )
 
 
 def _follows_math(element: Element) -> bool:
@@ -99,4 +101,4 @@ def drop_rendered(element: Element) -> None:
         return
     if element.tag == "mjx-container" or element.find(".//math") is not None:
         return
-    become(element, "")
+    set_text(element, "")

@@ -16,13 +16,8 @@ ALTERNATING = {"BI", "BR", "IB", "IR", "RB", "RI"}  # their arguments are joined
 BREAKS = {"PP", "P", "LP", "Pp", "sp", "HP", "RS", "RE", "Lp", "El", "YS"}
 HEADINGS = {"SH": "#", "Sh": "#", "SS": "##", "Ss": "##"}
 VERBATIM, FILLED = {"nf", "EX", "Bd"}, {"fi", "EE", "Ed"}
-BLOCKS = {
-    "de": "..",
-    "am": "..",
-    "ig": "..",
-    "EQ": ".EN",
-    "PS": ".PE",
-}  # requests whose lines are not text, and their end
+# Requests whose lines are not text, and their end.
+BLOCKS = {"de": "..", "am": "..", "ig": "..", "EQ": ".EN", "PS": ".PE"}
 ENCLOSING = {
     "Op": ("[", "]"),
     "Bq": ("[", "]"),

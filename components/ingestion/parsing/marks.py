@@ -73,12 +73,12 @@ def _each_line(text: str, change: Callable[[str], str]) -> str:
     return "\n".join(map(change, text.split("\n")))
 
 
-def become(element: Element, text: str) -> None:
+def set_text(element: Element, text: str) -> None:
     """Replace the content of an element with text. Text joined to its neighbours' would be copied again each time."""
     _rename(element, "span", text)
 
 
-def block(element: Element, text: str) -> None:
+def set_block(element: Element, text: str) -> None:
     """Make an element a block of one text; not a paragraph, since trafilatura gives weight to the number of those."""
     _rename(element, "pre", text)
 
@@ -105,7 +105,7 @@ def character_after(element: Element) -> str:
     return following.text_content()[:1] if following is not None and following.tag not in _BLOCKS else ""
 
 
-def part_blocks(element: Element) -> None:
+def separate_blocks(element: Element) -> None:
     """Put spaces around the blocks and line ends within an element that becomes one line, so that no words are joined."""
     for one in element.iterdescendants("br", "dt", "dd", *_BLOCKS):
         if one.tag != "br":

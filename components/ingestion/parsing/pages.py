@@ -106,14 +106,11 @@ def _main_text(tree: Tree, extractor: str) -> str:
     fast = text = _fast(html)
     is_whole = size < SMALL and len(fast) > NEARLY_ALL * size
     is_enough = is_whole or (len(fast) > CLEAN * size and not _is_ragged(fast))
-    elements = sum(1 for _ in tree.iter())
-    is_small = len(html) <= LARGEST_CAREFUL and elements <= MOST_CAREFUL
-    if is_small and (extractor == "careful" or (extractor == "auto" and not is_enough)):
+    is_asked = len(html) <= LARGEST_CAREFUL and (extractor == "careful" or (extractor == "auto" and not is_enough))
+    if is_asked and (elements := sum(1 for _ in tree.iter())) <= MOST_CAREFUL:
         text = _careful(tree)
-        if len(text) < FAR_SHORTER * len(fast) and elements > MOST_THOROUGH:
-            text = fast
-        elif len(text) < FAR_SHORTER * len(fast):
-            text = _careful(_parsed(html), thorough=True) or fast
+        if len(text) < FAR_SHORTER * len(fast):
+            text = fast if elements > MOST_THOROUGH else _careful(_parsed(html), thorough=True) or fast
         if len(text) < min(FAR_SHORTER * len(fast), _in_long_lines(fast)) and len(fast) > NEARLY_ALL * size:
             text = fast  # nothing is around the main text, so the missing part is text, such as entries of a reference
         elif len(text) < FAR_SHORTER * len(fast) and _is_tabulated(_parsed(html)):

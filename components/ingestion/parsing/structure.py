@@ -16,9 +16,9 @@ from components.ingestion.parsing.marks import (
     Element,
     Marks,
     append,
-    become,
-    block,
-    part_blocks,
+    separate_blocks,
+    set_block,
+    set_text,
     text_before,
 )
 
@@ -26,6 +26,7 @@ FENCE = "```"
 LONGEST_DELETION = 500  # characters; longer text that is struck through is badly marked up, not deleted
 LONGEST_CELL, MOST_ROWS, MOST_COLUMNS = 300, 2_000, 50
 LONGEST_INLINE_CODE = 200
+LONGEST_HEADING = 500  # characters; a longer one is not closed and contains the text below it
 PROSE_SYMBOLS = 0.02  # share of preformatted text's characters, under which it is prose
 ASCII_AND_LATIN = "\u07ff"  # the last character of two bytes in UTF-8
 _NUMBERING = re.compile(
@@ -92,7 +93,7 @@ def _keep_single(tree: Element, marks: Marks) -> None:
 
 def _deletion(element: Element, _marks: Marks) -> None:
     if len(element.text_content()) <= LONGEST_DELETION:
-        become(element, "")
+        set_text(element, "")
 
 
 def _unwrapped(element: Element, _marks: Marks) -> None:
@@ -154,9 +155,9 @@ def _code_text(element: Element) -> str:
     for one in list(element.iterdescendants()):
         is_numbering = _NUMBERING.search(one.get("class") or "") or one.get("data-line-number") is not None
         if is_numbering and one.getparent() is not None and _NUMBERS.fullmatch(one.text_content()):
-            become(one, "")
+            set_text(one, "")
     for one in list(element.iter("br")):
-        become(one, "\n")
+        set_text(one, "\n")
     lines = [one for one in element.iterdescendants("div", "span", "code") if _is_line(one)]
     text = element.text_content()
     if len(lines) > 1 and text.strip("\n").count("\n") < len(lines) - 1:
@@ -183,11 +184,11 @@ def _preformatted(element: Element, marks: Marks) -> None:
         return
     code = _code_text(element)
     if not code.strip():
-        become(element, "")
+        set_text(element, "")
     elif _is_code(element, code):
-        block(element, _fenced(code, _language(element), marks))
+        set_block(element, _fenced(code, _language(element), marks))
     else:
-        block(element, marks.lines("\n".join(line.strip() for line in code.split("\n"))))
+        set_block(element, marks.lines("\n".join(line.strip() for line in code.split("\n"))))
 
 
 def _lines_of_code(element: Element, marks: Marks) -> None:
@@ -197,12 +198,12 @@ def _lines_of_code(element: Element, marks: Marks) -> None:
     if not all(one.tag == "div" for one in element):
         return
     if len(element) > 1 and next(element.iter("p", "pre", "table", "ul", *HEADINGS), None) is None:
-        block(element, _fenced(_code_text(element), _language(element), marks))
+        set_block(element, _fenced(_code_text(element), _language(element), marks))
 
 
 def _inline_code(element: Element, marks: Marks) -> None:
     if element.find(".//br") is not None and element.getparent().tag != "pre":
-        block(element, _fenced(_code_text(element), _language(element), marks))
+        set_block(element, _fenced(_code_text(element), _language(element), marks))
         return
     text = element.text_content()
     element.tag = "span"  # not a block for trafilatura
@@ -217,7 +218,7 @@ def _table(element: Element, marks: Marks) -> None:
     if _is_listing(element, rows):
         whole = rows[0] if len(rows) == 1 else None
         code = _code_text(whole) if whole is not None else "\n".join(_code_text(row) for row in rows)
-        block(element, _fenced(code, _language(element), marks))
+        set_block(element, _fenced(code, _language(element), marks))
         return
     cells = _cells(element, rows)
     if not cells:
@@ -229,7 +230,7 @@ def _table(element: Element, marks: Marks) -> None:
         lines.insert(1, "|" + " --- |" * len(cells[0]))
     else:
         lines = [(2 * marks.blank).join(filter(None, row)) for row in cells]
-    block(element, marks.code + marks.lines(title) + marks.newline.join(lines) + marks.code)
+    set_block(element, marks.code + marks.lines(title) + marks.newline.join(lines) + marks.code)
 
 
 def _is_listing(element: Element, rows: list[Element]) -> bool:
@@ -245,7 +246,7 @@ def _cells(element: Element, rows: list[Element]) -> list[list[str]]:
         return []
     if next(element.iterdescendants(*_NOT_IN_CELLS), None) is not None:
         return []
-    part_blocks(element)
+    separate_blocks(element)
     below: dict[int, tuple[int, str]] = {}  # by column: how many more rows a cell spans, and its text
     table = []
     for row in rows:
@@ -327,13 +328,14 @@ def _list(element: Element, _marks: Marks) -> None:
 def _heading(element: Element, marks: Marks) -> None:
     for link in list(element.iter("a")):
         if link.text_content().strip() in _PERMALINKS and next(link.iter("img"), None) is None:
-            become(link, "")
-    part_blocks(element)
-    for one in list(element.iterdescendants()):
-        if one.tag == "br":
-            become(one, "")
-        elif one.tag not in _INLINE:
-            one.tag = "span"
+            set_text(link, "")
+    if len(element.text_content()) <= LONGEST_HEADING:
+        separate_blocks(element)
+        for one in list(element.iterdescendants()):
+            if one.tag == "br":
+                set_text(one, "")
+            elif one.tag not in _INLINE:
+                one.tag = "span"
     _prefix(element, marks.headings[int(element.tag[1]) - 1])
 
 

@@ -58,7 +58,7 @@ def read_file(file: SourceFile, limits: Limits) -> Read:
             refused = refused + 1 if isinstance(item, Quarantined) else 0
             if refused >= MAX_REFUSED:
                 yield Quarantined(
-                    name, 0, f"{refused:,} rows in a row could not be read; what follows them is not read"
+                    name, 0, f"{refused:,} consecutive rows could not be read; the rest of the file is not read"
                 )
                 return
         if is_silent:

@@ -15,9 +15,8 @@ from components.ingestion.readers.warc import not_pages, read_record
 
 MAX_LINE = 20_000
 ABOUT = b"filedesc:"  # the first record of an archive
-_LINE = re.compile(
-    rb"(.+) (\S+) (\d{8,14}) (\S.*) (\d{1,18})\r?\n"
-)  # address, host, date, content type and more, bytes
+# Address, host, date, content type and more, bytes.
+_LINE = re.compile(rb"(.+) (\S+) (\d{8,14}) (\S.*) (\d{1,18})\r?\n")
 _SKIPPED = 1 << 20  # bytes at once
 
 

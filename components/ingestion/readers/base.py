@@ -12,6 +12,7 @@ from typing import Any
 
 from components.documents import Document
 from components.errors import shortened
+from components.files import NO_ROOM
 from components.foreign.addresses import all_without_secrets
 from components.ingestion.files import SourceFile
 from components.ingestion.unread import numbered
@@ -20,11 +21,11 @@ BOM_BYTES, MAX_CHAR_BYTES = 3, 4  # of UTF-8
 ESCAPED_CHAR_BYTES = 12  # of JSON: a pair of surrogates, six bytes each
 MAX_ROW_METADATA = 1_000_000  # bytes of a line besides its text, and characters of a document's metadata
 MAX_NAME = 10_000  # characters of a document's source, its licence and its maker, which later steps repeat
-MAX_REFUSED = 100_000  # consecutive rows after which reading a file stops
+MAX_REFUSED = 100_000  # consecutive refused rows after which reading a file stops
 ELSEWHERE = "leads out of its source's folder; set follow_links: true for the source if you trust it"
 MAX_LINE_BYTES = 256_000_000  # of JSON, whatever the longest document
 MAX_VALUES = 4_000_000  # of JSON at once, whatever the longest document
-SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)  # this machine's shortages, not faults of the file
+SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, *NO_ROOM)  # this machine's shortages, not faults of the file
 BOMB = 200  # data compressed by more than this factor, and larger than BOMB_BYTES, are not unpacked
 BOMB_BYTES = 1 << 29  # Arrow unpacks a page of Parquet at once, and a page may be all of it
 NAMED, KIND_CHARS = 20, 80  # kinds of parts that are not read: maximum number named, and characters of each

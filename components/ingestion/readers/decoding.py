@@ -29,11 +29,8 @@ _CODECS = {  # Python's codecs for encodings that the standard extends beyond th
     "shift_jis": "cp932", "iso2022_jp": "iso2022_jp_ext", "euc_kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs",
     "iso8859-11": "cp874",
 }  # fmt: skip
-_SECOND = {
-    "euc_jp": "euc_jis_2004",
-    "iso2022_jp_ext": "euc_jis_2004",
-    "big5hkscs": "cp950",
-}  # for pairs that the first codec lacks
+# Codecs for pairs that the first one lacks.
+_SECOND = {"euc_jp": "euc_jis_2004", "iso2022_jp_ext": "euc_jis_2004", "big5hkscs": "cp950"}
 _PAIRS = ("cp932", "cp949", "gb18030", "euc_jp", "big5hkscs")
 # Encodings of Python that the standard has no label for, or refuses; without codecs such as UTF-7 or rot13.
 _OF_PYTHON = re.compile(r"cp\d+|iso2022_\w+|hz|johab|mac[-_]\w+|koi8[-_]\w|kz1048|ptcp154|hp-roman8|iso8859[-_]\d+")
@@ -49,9 +46,11 @@ _ESCAPES = {  # of encodings all of whose bytes are ASCII
     "hz": re.compile(rb"~\{(?:[\x21-\x23\x30-\x57][\x21-\x7e]){4,}~\}"),
 }
 _NULS = 0.2  # minimum share of the bytes of UTF-16 without a byte order mark
-_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")  # a wrong guess at an encoding shows by these,
+# Signs of a wrong guess at an encoding: control characters; and characters of private use, signs within words, and capitals
+# after small letters.
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _LETTER = r"[A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f\u0370-\u04ff]"
-_MISPLACED = re.compile(  # by characters of private use, by signs within words, and by capitals after small letters
+_MISPLACED = re.compile(
     rf"[\ue000-\uf8ff]|(?<={_LETTER})(?:[\u02b0-\u02ff]|[^\w\s\x00-\x7f\xad\xb4\xb7\u0300-\u036f\u2010-\u2019\u2026](?={_LETTER}))"
     # £, ¯, ³ and ¹ are Ł, Ż, ł and ą of Central Europe, if a word begins with them.
     r"|(?<![A-Za-z\xc0-\xff])[\xa3\xaf\xb3\xb9](?=[a-z\xdf-\xff]*[\xdf-\xff])"
@@ -78,6 +77,11 @@ class Decoded(NamedTuple):
     encoding: str
     wrong: int = 0
 
+    @classmethod
+    def of(cls, text: str, encoding: str) -> "Decoded":
+        """A text that was already decoded; each U+FFFD in it counts as a wrong byte."""
+        return cls(text, encoding, text.count(REPLACEMENT))
+
     @property
     def facts(self) -> dict[str, str | int]:
         """The facts for a document's metadata; empty for valid UTF-8."""
@@ -90,6 +94,13 @@ class Decoded(NamedTuple):
     @property
     def is_mostly_right(self) -> bool:
         return self.wrong <= max(1, MOST_WRONG * len(self.text))
+
+    @property
+    def refusal(self) -> str:
+        """Why a text with many wrong bytes is refused, or an empty string."""
+        if self.is_mostly_right:
+            return ""
+        return f"{self.wrong:,} of its {len(self.text):,} characters are not {self.encoding}; convert the file to UTF-8"
 
     def without_nuls(self) -> "Decoded":
         """The text with U+FFFD for each NUL, which browsers do not show either.
@@ -265,7 +276,7 @@ def _as_browsers(error: UnicodeError) -> tuple[str, int]:
         with contextlib.suppress(UnicodeDecodeError):
             return pair.decode(second), error.start + 2
     is_pair = error.encoding in _PAIRS and 0x81 <= pair[0] <= 0xFE and pair[1:] >= b"\x80"
-    return "\ufffd", error.start + 2 if is_pair else error.end
+    return REPLACEMENT, error.start + 2 if is_pair else error.end
 
 
 codecs.register_error(BY_BROWSERS, _as_browsers)
@@ -282,11 +293,9 @@ def decode_python(data: bytes) -> Decoded:
         return Decoded(data.decode(encoding), encoding.removesuffix("-sig"))
     except UnicodeDecodeError as error:
         raise NotText(f"is not {error.encoding} (byte {error.start}: {error.reason}); convert it") from error
-    except (
-        LookupError,
-        UnicodeError,
-    ) as error:  # not a text codec (rot13, zlib), or one that cannot decode whole texts
-        raise NotText(f"declares an encoding that is none of texts ({error}); convert it to UTF-8") from error
+    except (LookupError, UnicodeError) as error:
+        # Not a text codec (rot13, zlib), or one that cannot decode whole texts.
+        raise NotText(f"declares an encoding that is not for text ({error}); convert it to UTF-8") from error
     except SyntaxError as error:
         where = _first_no_utf8(data)
         raise NotText(f"is not UTF-8 ({where}); convert it" if where else str(error)) from error

@@ -29,13 +29,8 @@ CARD = "README.md"
 SETTINGS = (".huggingface.yaml", "dataset_infos.json")  # read by the library besides the card
 FORMATS = ("arrow", "csv", "json", "parquet", "text", "webdataset", "xml")  # HDF5, for one, may name other files
 NAMED = 5  # maximum missing files named in one entry
-_NAMES = (
-    "name",
-    "version",
-    "data_dir",
-    "data_files",
-    "description",
-)  # fields of a configuration that do not tell how to read it
+# Fields of a configuration that do not tell how to read it.
+_NAMES = ("name", "version", "data_dir", "data_files", "description")
 _LOCAL = ("/", "./", "../", "~")
 _PART = re.compile(r"(?P<head>.*?)(?P<number>\d+)-of-(?P<total>\d+)")  # as the hub names the files of a split
 _NAME = re.compile(

@@ -85,9 +85,8 @@ class ParserProcess:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                    env={
-                        name: os.environ[name] for name in NEEDED if name in os.environ
-                    },  # a file may take over the process
+                    # As little as possible, since a file may take over the process.
+                    env={name: os.environ[name] for name in NEEDED if name in os.environ},
                 )
             except OSError as error:  # no memory, no handles: not the file's fault
                 raise StepError(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import REPLACEMENT, WRONG_BYTES, Limits, Quarantined, Read, Refused, TooLong
+from components.ingestion.readers.base import WRONG_BYTES, Limits, Quarantined, Read, Refused, TooLong
 from components.ingestion.readers.columns import TEXT
 from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, Decoded, decode_utf8
 from components.ingestion.readers.parts import bounded_lines
@@ -121,12 +121,11 @@ def _values_of(file: SourceFile, limits: Limits) -> Rows:
         try:
             for number, value in enumerate(_values(text, limits, column), start=1):
                 held = "".join(one for one in value.values() if isinstance(one, str)) if isinstance(value, dict) else ""
-                decoded = Decoded(held, encoding, held.count(REPLACEMENT))
-                if decoded.is_mostly_right:
-                    yield number, _with(value, {WRONG_BYTES: decoded.wrong} if decoded.wrong else {})
-                else:
-                    reason = f"{decoded.wrong:,} of its {len(held):,} characters are not {encoding}; convert the file to UTF-8"
+                decoded = Decoded.of(held, encoding)
+                if reason := decoded.refusal:
                     yield Quarantined(file.name, number, reason)
+                else:
+                    yield number, _with(value, {WRONG_BYTES: decoded.wrong} if decoded.wrong else {})
         except RecursionError as error:
             raise Refused("nests lists or objects too deep") from error
 
@@ -200,7 +199,9 @@ def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str
             continue
         held, end, place = held[place:], end - place, 0
         if _fewest(held) > limits.row_chars:
-            raise TooLong(f"an element of more than {limits.row_chars:,} characters, or what is not JSON ({error})")
+            raise TooLong(
+                f"an element of more than {limits.row_chars:,} characters, or a part that is not JSON ({error})"
+            )
         if _holds_more(held, limits.values):
             raise TooLong(f"an element that {_too_many(limits.values)}")
         more = text.read(min(max(CHUNK, len(held)), MOST_AT_ONCE, limits.row_chars))

@@ -136,13 +136,9 @@ def _unfit(schema: Any, column: str) -> str:
     held = schema.field(column).type
     held = held.value_type if pa.types.is_dictionary(held) else held
     strings = ("is_string", "is_large_string", "is_string_view")
-    bytes_of_them = (
-        "is_binary",
-        "is_large_binary",
-        "is_binary_view",
-        "is_fixed_size_binary",
-    )  # older writers do not mark strings
-    is_string = any(getattr(pa.types, told)(held) for told in (*strings, *bytes_of_them))
+    # Older writers do not mark strings.
+    unmarked = ("is_binary", "is_large_binary", "is_binary_view", "is_fixed_size_binary")
+    is_string = any(getattr(pa.types, check)(held) for check in (*strings, *unmarked))
     return "" if is_string else f"its column {column!r} holds {held}, not strings"
 
 

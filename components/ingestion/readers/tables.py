@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from components.documents import Document
 from components.ingestion.files import SourceFile
-from components.ingestion.readers.base import WRONG_BYTES, Limits, Quarantined, Read, Refused, TooLong
+from components.ingestion.readers.base import REPLACEMENT, WRONG_BYTES, Limits, Quarantined, Read, Refused, TooLong
 from components.ingestion.readers.decoding import BY_BROWSERS, UTF8, Decoded, decode
 from components.ingestion.readers.rows import Rows, row_documents
 
@@ -20,7 +20,7 @@ MAX_NAME_CHARS = 200  # of a column
 def read_table(file: SourceFile, limits: Limits) -> Read:
     """Each row of a table as a document; other columns than the text go to the metadata."""
     for item in row_documents(table_rows(file, limits), file):
-        if isinstance(item, Document) and (wrong := item.text.count("\ufffd")):
+        if isinstance(item, Document) and (wrong := item.text.count(REPLACEMENT)):
             item.metadata[WRONG_BYTES] = wrong
         yield item
 
@@ -37,6 +37,7 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
         first = next(lines, "")
         delimiter = max(DELIMITERS, key=first.count) if file.suffix == ".csv" else "\t"
         reader = csv.reader(chain([first], lines), delimiter=delimiter)
+        number = 1
         try:
             names = _names(next(reader, []))
             start = reader.line_num + 1
@@ -52,16 +53,12 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
                     yield Quarantined(
                         file.name, number, "has a quote that is not closed, so that it takes other rows in"
                     )
-                elif not Decoded(row := "".join(cells), encoding, wrong := row.count("\ufffd")).is_mostly_right:
-                    yield Quarantined(
-                        file.name,
-                        number,
-                        f"{wrong:,} of its {len(row):,} characters are not {encoding}; convert the file to UTF-8",
-                    )
+                elif reason := Decoded.of("".join(cells), encoding).refusal:
+                    yield Quarantined(file.name, number, reason)
                 elif cells:
                     yield number, dict(zip(names, cells, strict=False))
         except csv.Error as error:
-            raise Refused(f"cannot be read on from line {reader.line_num} ({error}); is a quote not closed?") from error
+            raise Refused(f"cannot be read beyond line {number} ({error}); is a quote not closed?") from error
 
 
 def _quoted_rows(reader: Any, lines: "Lines") -> Iterator[tuple[int, list[str], bool]]:
@@ -79,7 +76,9 @@ def _tabbed_rows(lines: "Lines", columns: int, number: int) -> Iterator[tuple[in
     again: list[str] = []  # lines that such a quote included, the next one last
     while True:
         held: list[str] = []
-        cells = next(csv.reader(_kept(again, lines, held, lines.most // 2), delimiter="\t"), None)
+        # A quote left open by such a line, unless it is the last one, includes the rest of them: it is not searched again.
+        most = 1 if len(again) > 1 else lines.most // 2
+        cells = next(csv.reader(_kept(again, lines, held, most), delimiter="\t"), None)
         if cells is None:
             return
         if is_open := not held[-1]:

@@ -35,10 +35,8 @@ CREATED_BY = "warc-reader/2"
 CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = ("text/plain", "text/markdown", "text/x-markdown")
-UNTYPED = (
-    "of no content type",
-    "application/octet-stream",
-)  # from servers that do not know the type; content that begins like HTML is HTML
+# From servers that do not know the type; content that begins like HTML is HTML.
+UNTYPED = ("of no content type", "application/octet-stream")
 FETCHED = (200, 203)  # status of a complete page
 NOTES = ("metadata:", "filedesc:", "dns:", "whois:")  # crawlers' records about themselves and about names
 UNENCODED = ("", "identity", "none", "chunked", "aws-chunked", "utf-8", "binary")

@@ -160,7 +160,7 @@ def test_a_file_that_changes_under_the_run_is_never_taken_for_what_was_listed(
         (crawl / "b.txt").write_text("yet another text\n")
     else:
         (crawl / "b.txt").unlink()
-    with pytest.raises(StepError, match=r"b\.txt changed or went since the inventory was made"):
+    with pytest.raises(StepError, match=r"b\.txt changed or vanished since the inventory was made"):
         ingest.run({"inventory": home / "inventory.json"}, {"output": home / "raw"}, given, Tracker())
     assert {name: files(home)[name] for name in before if name != "inventory.json"} == {
         name: before[name] for name in before if name != "inventory.json"

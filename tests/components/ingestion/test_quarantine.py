@@ -135,7 +135,7 @@ def test_a_file_that_yields_nothing_but_refused_rows_is_not_read_on(line: bytes,
     summary, lines = ingested(source, tmp_path / "raw")
     assert (summary["documents"], summary["quarantined"]) == (1, 5_001)
     assert (len(lines), sum(row.get("rows", 1) for row in lines)) == (SINGLE + 2, 5_001)
-    assert lines[-2]["reason"] == "5,000 rows in a row could not be read; what follows them is not read"
+    assert lines[-2]["reason"] == "5,000 consecutive rows could not be read; the rest of the file is not read"
 
 
 def test_a_worker_hands_over_neither_a_million_rows_nor_a_million_tiny_documents(tmp_path: Path) -> None:

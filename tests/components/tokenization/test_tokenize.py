@@ -344,7 +344,7 @@ def test_another_failure_of_the_disk_stays_what_it_is(
 
 
 def test_an_empty_corpus_is_refused(write_set: Any, tmp_path: Path) -> None:
-    with pytest.raises(StepError, match=r"no document in .*; the steps before dropped everything: add text"):
+    with pytest.raises(StepError, match=r"no document in .*; earlier steps dropped everything: add text"):
         run([write_set([]), write_set([])], tmp_path / "tokens")
 
 

@@ -143,6 +143,13 @@ def test_blocks_on_one_line_are_not_glued(html: str, text: str, extractor: str) 
 
 
 @BOTH
+def test_a_heading_that_is_never_closed_keeps_the_paragraphs_below_it(extractor: str) -> None:
+    story = [f"Sentence number {n} of the story is long enough to be one of its paragraphs." for n in range(20)]
+    paragraphs = "".join(f"<p>{sentence}</p>" for sentence in story)
+    assert set(story) <= set(found(f"<h2>Title<div>{paragraphs}</div>", extractor).split("\n"))
+
+
+@BOTH
 def test_plain_text_has_the_same_lines_without_marks(extractor: str) -> None:
     body = (
         f"<h2>Stones</h2><ul><li>One <code>arch</code></li></ul><pre>{CODE}</pre>"

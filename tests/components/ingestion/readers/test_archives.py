@@ -144,7 +144,7 @@ def test_an_archive_of_nothing_but_refused_members_is_not_read_on(
     documents, quarantined = read("a.zip", zipped({f"{i}.txt": b"" for i in range(9)}))
     assert not documents
     assert [entry.file for entry in quarantined] == [*(f"a.zip/{i}.txt" for i in range(5)), "a.zip"]
-    assert quarantined[-1].reason == "5 rows in a row could not be read; what follows them is not read"
+    assert quarantined[-1].reason == "5 consecutive rows could not be read; the rest of the file is not read"
 
 
 @pytest.mark.parametrize("at", [512, 1_024, 1_536])

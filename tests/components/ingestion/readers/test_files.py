@@ -1,6 +1,7 @@
 """Files of text and of rows: packed or not, broken in every way, never held whole when they are too large."""
 
 import bz2
+import errno
 import gzip
 import io
 import json
@@ -438,7 +439,14 @@ def test_json_lines_of_another_encoding_are_named_as_a_whole(read: Callable, enc
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), pa.ArrowMemoryError("realloc"), OSError(24, "Too many open files"), OSError(12, "Cannot")]
+    "error",
+    [
+        MemoryError(),
+        pa.ArrowMemoryError("realloc"),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOMEM, "Cannot"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ],
 )
 def test_memory_and_handles_that_run_out_end_the_step(read: Callable, monkeypatch, error: Exception) -> None:
     def fail(file: object) -> None:

@@ -366,6 +366,7 @@ OPEN = "has a quote that is not closed"
         ('1\t"a ""b""\tc"\n2\tb\n', ['a "b"\tc', "b"], []),  # a tab within
         ('"1\n2\tb\n3\tc\n', ["b", "c"], [OPEN]),
         ('1\t"a\n' + "".join(f"{n}\tb\n" for n in range(2, 2_500)), ['"a', *["b"] * 2_498], []),
+        ('x"\t"a\n' * 30_000, ['"a'] * 30_000, []),  # minutes, if each quote were followed to the end
     ],
 )
 def test_a_stray_quote_in_a_table_with_tabs_takes_no_other_row(
