@@ -67,6 +67,7 @@ def benchmark_scores(
     """Each benchmark's scores and headline metric; benchmarks with a failed task are left out.
 
     A benchmark of several tasks is their plain mean, the mean over all their examples, or the better of its two forms.
+    A metric that not every example has, such as F1 over all of a task's examples, is always a plain mean over tasks.
     """
     members: dict[str, list[Task]] = {}
     for task in suite.tasks:
@@ -79,13 +80,15 @@ def benchmark_scores(
             found[benchmark] = _best(own, tasks)
         elif len(own) == 1:
             found[benchmark] = tasks[own[0].name], own[0].headline
-        elif suite.average.get(benchmark) == "examples":
-            pooled = [record for task in own for record in records[task.name]]
-            metrics = [m for m in tasks[own[0].name] if all(record.get(m) is not None for record in pooled)]
-            scores = {metric: mean([r[metric] for r in pooled]) for metric in metrics}
-            found[benchmark] = scores | _pooled_baselines(own, tasks), own[0].headline
         else:
-            found[benchmark] = average([(tasks[task.name], task.headline) for task in own]), own[0].headline
+            scores = average([(tasks[task.name], task.headline) for task in own])
+            if suite.average.get(benchmark) == "examples":
+                pooled = [record for task in own for record in records[task.name]]
+                metrics = [m for m in scores if all(record.get(m) is not None for record in pooled)]
+                scores |= {metric: mean([r[metric] for r in pooled]) for metric in metrics}
+                scores |= _pooled_baselines(own, tasks)
+            # Only tasks with different headlines may lack the first one's, and then they have a common accuracy.
+            found[benchmark] = scores, own[0].headline if own[0].headline in scores else "accuracy"
     return found
 
 
