@@ -160,7 +160,7 @@ class _Identity:
         self.facts = {
             "weights": weights_sha256(checkpoint),
             # All files count: the shapes of the weights do not show heads, rotary share and the like, and the tokens
-            # that begin and end a text may stand in any of the others.
+            # that begin and end a text may be named in any of the others.
             **{
                 path.name: sha256_file(path)
                 for path in sorted(checkpoint.glob("*.json"))
@@ -207,12 +207,13 @@ def _ask_all(
     sandbox, refused = None, ""
     if any(task.kind == "code" for task in suite.tasks):
         sandbox, refused = _sandbox(params)
-    reused = 0
+    journals: list[Journal] = []
     try:
         for task in suite.tasks:
             before, empty = scorer.truncated, scorer.empty_completions
             try:
                 scorer.journal = identity.journal(scorer, task)
+                journals.append(scorer.journal)
                 if task.kind == "code" and sandbox is None:
                     raise StepError(refused)
                 found = _ask(scorer, task, limit, sandbox, params.gold_bits)
@@ -223,11 +224,10 @@ def _ask_all(
                 asked[task.name] = found
             if task.name in failed:
                 _warn(f"{task.name}: {failed[task.name]}")
-            reused += scorer.journal.reused
     finally:
         if sandbox is not None:
             sandbox.close()
-    if reused:
+    if reused := sum(journal.reused for journal in journals):
         print(f"benchmarking: {reused} batches reused from an earlier run", flush=True)
     _report(scorer, suite, asked)
     return asked, failed
@@ -298,7 +298,7 @@ def _headline(task: Task, scores: Figures, missing: Mapping[str, str]) -> str:
     """
     if task.headline in scores:
         return task.headline
-    others = [name for name in scores if name not in (*BASELINES, "bits_per_byte")] or [*scores.keys() - {*BASELINES}]
+    others = sorted((name for name in scores if name not in BASELINES), key="bits_per_byte".__eq__)  # which is last
     if not others:
         raise StepError(f"none of its metrics has a value: {'; '.join(f'{n}: {why}' for n, why in missing.items())}")
     _warn(
@@ -426,14 +426,8 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {suite: summary}
 
 
-HEADLINES = (
-    "accuracy",
-    "answer_match",
-    "exact_match",
-    "pass@1",
-    "safety",
-    "safety_all",
-)  # of an average, in this order
+# The main metric of an average is the first of these that it has.
+HEADLINES = ("accuracy", "answer_match", "exact_match", "pass@1", "safety", "safety_all")
 
 
 def tracked_figures(output: Path) -> dict[str, float]:
