@@ -114,19 +114,19 @@ def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, s
 
 
 def group(
-    suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]], unlike: Collection[str] = ()
+    suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]], left_out: Collection[str] = ()
 ) -> tuple[dict[str, Figures], Figures]:
     """Plain means of benchmarks by category and over all.
 
     Args:
-        unlike: benchmarks left out of all means, since their score, such as a perplexity, is not a share of right answers.
+        left_out: benchmarks left out of all means, since their score, such as a perplexity, is not a share of right answers.
     """
     safety = {task.benchmark for task in suite.tasks if task.kind == "safety"}  # has a category of its own
     members: dict[str, list[str]] = {}
     for task in suite.tasks:
         own = members.setdefault(task.category, [])
-        if task.benchmark in benchmarks and task.benchmark not in own and task.benchmark not in unlike:
+        if task.benchmark in benchmarks and task.benchmark not in own and task.benchmark not in left_out:
             own.append(task.benchmark)
     categories = {name: average([benchmarks[b] for b in own]) for name, own in sorted(members.items()) if own}
-    rest = [benchmarks[name] for name in benchmarks if name not in safety and name not in unlike]
+    rest = [benchmarks[name] for name in benchmarks if name not in safety and name not in left_out]
     return categories, average(rest) if rest else {}

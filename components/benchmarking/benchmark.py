@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from components.benchmarking import records as rows_of
 from components.benchmarking.aggregate import BASELINES, Figures, benchmark_scores, group, score_task
 from components.benchmarking.contamination import contamination, texts_of
-from components.benchmarking.data import Place, offline, spread
+from components.benchmarking.data import Place, offline, take_evenly
 from components.benchmarking.exam import TRANSFER
 from components.benchmarking.figures import aggregated, is_share
 from components.benchmarking.gold import gold_bits
 from components.benchmarking.journal import CODE, Journal
-from components.benchmarking.programs import drawn
+from components.benchmarking.programs import with_samples
 from components.benchmarking.safety import measure_safety
-from components.benchmarking.suites import EXAM, Suite, Task, plan, reason_of, told
+from components.benchmarking.suites import EXAM, Suite, Task, join_reasons, plan, reason_of
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.foreign.terminal import printable
@@ -95,7 +95,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     place = Place(folder, params.hub)
     offline(place)
     suite = plan(job.suite, place)
-    suite = replace(suite, tasks=tuple(drawn(task, params.samples, params.temperature) for task in suite.tasks))
+    suite = replace(suite, tasks=tuple(with_samples(task, params.samples, params.temperature) for task in suite.tasks))
     from components.phi.machine import prepare
 
     prepare(params.threads)
@@ -106,7 +106,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     identity = _Identity(job.journals, job.checkpoint, params)
     asked, failed = _ask_all(scorer, suite, job.limit, params, identity)
     if not asked:
-        raise StepError(f"no task could be scored: {told(failed)}")
+        raise StepError(f"no task could be scored: {join_reasons(failed)}")
     scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
     scores |= {"absent": list(suite.absent)} if suite.absent else {}
     reworded: dict[str, Asked] = {}
@@ -139,7 +139,7 @@ def check_whole(output: Path) -> None:
     failed = {name: reason for name, reason in scores["failed"].items() if name not in scores.get("absent", ())}
     failed |= {f"{TRANSFER}/{name}": reason for name, reason in scores.get(TRANSFER, {}).get("failed", {}).items()}
     if failed:
-        raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {told(failed)}")
+        raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {join_reasons(failed)}")
 
 
 def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
@@ -245,7 +245,7 @@ def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
 
 def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | None", gold: bool) -> Asked:
     if task.kind == "safety":
-        records, scores, groups = measure_safety(scorer, spread(task.rows, "label", limit))
+        records, scores, groups = measure_safety(scorer, take_evenly(task.rows, "label", limit))
         records = [{"task": task.name} | record for record in records]
         return Asked(records, scores, groups=groups, texts=[record["question"] for record in records])
     from components.benchmarking.programs import Judge
@@ -323,10 +323,10 @@ def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str])
     """The content of scores.json, without the checkpoint."""
     known = (replace(t, headline=asked[t.name].headline or t.headline) if t.name in asked else t for t in suite.tasks)
     suite = replace(suite, tasks=tuple(known))
-    unlike = {task.benchmark for task in suite.tasks if task.name in asked and not asked[task.name].share}
+    other_scales = {task.benchmark for task in suite.tasks if task.name in asked and not asked[task.name].share}
     tasks = {name: found.scores for name, found in asked.items()}
     benchmarks = benchmark_scores(suite, tasks, {name: found.records for name, found in asked.items()}, failed)
-    categories, overall = group(suite, benchmarks, unlike)
+    categories, overall = group(suite, benchmarks, other_scales)
     shots = {task.shots for task in suite.tasks if task.name in asked}
     scores = {
         "format_version": FORMAT_VERSION,

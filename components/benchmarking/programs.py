@@ -168,7 +168,7 @@ def metrics(samples: int) -> tuple[str, ...]:
     return METRICS + tuple(f"pass@{k}" for k in DRAWN if k <= samples)
 
 
-def drawn(task: Task, samples: int, temperature: float) -> Task:
+def with_samples(task: Task, samples: int, temperature: float) -> Task:
     """A task that samples programs instead of greedy decoding: another protocol, which its form states."""
     if task.kind != "code" or samples == 1:
         return task

@@ -8,7 +8,7 @@ import pytest
 from components.benchmarking import benchmark as step
 from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.data import Place
-from components.benchmarking.programs import METRICS, Judge, drawn, extract, jobs, reference
+from components.benchmarking.programs import METRICS, Judge, extract, jobs, reference, with_samples
 from components.benchmarking.suites import plan
 from components.benchmarking.tasks import build_tasks
 from components.errors import StepError
@@ -297,7 +297,7 @@ def test_draws_are_asked_for_told_and_scored(sandbox, checkpoint, tmp_path, monk
 def test_one_program_a_problem_changes_nothing(tmp_path):
     write(tmp_path, "humaneval", [HUMANEVAL])
     (task,) = plan("phi2", Place(tmp_path)).tasks
-    assert drawn(task, 1, 0.2) is task
-    many = drawn(task, 5, 0.2)
+    assert with_samples(task, 1, 0.2) is task
+    many = with_samples(task, 5, 0.2)
     assert many.config["repeats"] == 5
     assert many.config["generation_kwargs"]["until"] == task.config["generation_kwargs"]["until"]
