@@ -35,7 +35,7 @@ SCORER_VERSION = 3  # increase this when equal inputs may give other scores
 
 
 @dataclass
-class Asked:
+class TaskResult:
     """The result of one task.
 
     Attributes:
@@ -109,7 +109,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
         raise StepError(f"no task could be scored: {join_reasons(failed)}")
     scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
     scores |= {"absent": list(suite.absent)} if suite.absent else {}
-    reworded: dict[str, Asked] = {}
+    reworded: dict[str, TaskResult] = {}
     if suite.transfer:
         reworded, missing = _ask_all(scorer, suite.transfer, job.limit, params, identity)
         found = _scores(suite.transfer, reworded, missing)
@@ -142,7 +142,7 @@ def check_whole(output: Path) -> None:
         raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {join_reasons(failed)}")
 
 
-def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
+def _write_examples(asked: Mapping[str, TaskResult], path: Path) -> None:
     rows_of.write([record for task in asked.values() for record in task.records], path)
 
 
@@ -194,7 +194,7 @@ def _ask_all(
     limit: int,
     params: BenchmarkingParams,
     identity: _Identity,
-) -> tuple[dict[str, Asked], dict[str, str]]:
+) -> tuple[dict[str, TaskResult], dict[str, str]]:
     """Run each task separately, so that a fault in one does not affect the others.
 
     Returns:
@@ -203,7 +203,7 @@ def _ask_all(
     failed = dict(suite.failed)
     for name, reason in failed.items():
         _warn(f"{name}: {reason}")
-    asked: dict[str, Asked] = {}
+    asked: dict[str, TaskResult] = {}
     sandbox, refused = None, ""
     if any(task.kind == "code" for task in suite.tasks):
         sandbox, refused = _sandbox(params)
@@ -243,11 +243,11 @@ def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
         return None, f"{error} (benchmarking.allow_unisolated_execution=true)"
 
 
-def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | None", gold: bool) -> Asked:
+def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | None", gold: bool) -> TaskResult:
     if task.kind == "safety":
         records, scores, groups = measure_safety(scorer, take_evenly(task.rows, "label", limit))
         records = [{"task": task.name} | record for record in records]
-        return Asked(records, scores, groups=groups, texts=[record["question"] for record in records])
+        return TaskResult(records, scores, groups=groups, texts=[record["question"] for record in records])
     from components.benchmarking.programs import Judge
     from components.benchmarking.tasks import build_tasks, explained, run_tasks
 
@@ -279,7 +279,7 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
     share = is_share(
         one, headline, [scores[headline]["value"], *(r[headline] for r in records if r.get(headline) is not None)]
     )
-    return Asked(records, scores, texts=_texts(one, samples), headline=headline, share=share)
+    return TaskResult(records, scores, texts=_texts(one, samples), headline=headline, share=share)
 
 
 def _texts(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -319,7 +319,7 @@ def _with_bits(
     return [record | {"bits_per_byte": b} for record, b in zip(records, bits, strict=True)] if bits else records
 
 
-def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str]) -> dict[str, Any]:
+def _scores(suite: Suite, asked: Mapping[str, TaskResult], failed: Mapping[str, str]) -> dict[str, Any]:
     """The content of scores.json, without the checkpoint."""
     known = (replace(t, headline=asked[t.name].headline or t.headline) if t.name in asked else t for t in suite.tasks)
     suite = replace(suite, tasks=tuple(known))
@@ -349,7 +349,7 @@ def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str])
     return scores | ({"safety_groups": groups} if groups else {}) | ({"prompt": suite.prompt} if suite.prompt else {})
 
 
-def _protocol(task: Task, found: Asked) -> dict[str, Any]:
+def _protocol(task: Task, found: TaskResult) -> dict[str, Any]:
     """A task's protocol, which comparable scores must share, and its counts of cut prompts and empty completions."""
     stated = {"benchmark": task.benchmark, "metric": task.headline, "shots": task.shots, "form": task.form}
     stated |= {} if found.share else {"scale": "other"}
@@ -360,10 +360,10 @@ def _warn(text: str) -> None:
     print(f"warning: benchmarking: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
 
 
-def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) -> None:
+def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, TaskResult]) -> None:
     """Print what a score may depend on besides the model, such as cut prompts."""
 
-    def by_benchmark(count: Callable[[Asked], int]) -> str:
+    def by_benchmark(count: Callable[[TaskResult], int]) -> str:
         found: dict[str, list[int]] = {}
         for task in suite.tasks:
             if task.name in asked:

@@ -143,9 +143,8 @@ def explained(task: Task, only_rows: bool = False) -> Any:
     except (TemplateError, ArrowException, TypeError, ValueError, IndexError, AttributeError, SyntaxError) as error:
         if only_rows and not isinstance(error, TemplateError):
             raise
-        kind = (
-            "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
-        )  # a template's error names its own cause
+        # A template's error names its own cause.
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
         raise StepError(
             f"task {task.name!r} cannot be run: {kind}{' '.join(str(error).split())}; correct the suite (--suite)"
         ) from error

@@ -39,8 +39,8 @@ def read_scores(directory: Path) -> Scores:
     }
     if not tasks:
         raise StepError(
-            f"{path}: `tasks` is empty or has no score that is a share of right answers; expected at least one task; run the "
-            "benchmark again"
+            f"{path}: `tasks` is empty or has no score that is a share of right answers; run the benchmark on a suite "
+            "with such a score, or leave the folder out of --scores"
         )
     categories = {
         name: _score(path, f"categories.{name}", entry)

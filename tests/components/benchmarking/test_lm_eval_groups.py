@@ -2,7 +2,7 @@
 
     PHIFORGE_GROUPS=out.md python -m pytest -m slow tests/components/benchmarking/test_lm_eval_groups.py
 
-writes the table of what is not supported, as docs/benchmarking.md has it.
+also writes the outcome for each definition, on which the table in docs/benchmarking.md is based.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def definitions():
 
 @pytest.fixture(scope="module")
 def models(checkpoint, tmp_path_factory):
-    """A Phi of 1,024 positions, ours and as HFLM has it."""
+    """A Phi with 1,024 positions, in our scorer and in HFLM."""
     from dataclasses import replace
 
     from lm_eval.models.huggingface import HFLM
