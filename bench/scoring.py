@@ -8,8 +8,8 @@ both:
 * 5-shot: `--questions` questions of MMLU from each of four subjects, with four choices.
 * 0-shot: four times `--questions` questions of each of ARC-Easy, PIQA and BoolQ.
 
-HFLM has the fastest of three batch sizes on a part of the requests; ours has its default. Requests are built before, once for
-both; the measured time goes from there to the log-probabilities, including tokenization. The two take turns, and a ratio is the
+HFLM has the fastest of three batch sizes on a part of the requests; ours has its default. Requests are built beforehand, once
+for both; the measured time goes from there to the log-probabilities, including tokenization. The two take turns, and a ratio is the
 median over rounds.
 
 Request building: lm-eval's own, and with prompt templates compiled once, as in components.benchmarking. The prompts must be
@@ -107,7 +107,7 @@ def build_requests(tasks: dict[str, Any]) -> list[Any]:
 
 
 @contextlib.contextmanager
-def as_lm_eval_comes() -> Iterator[None]:
+def lm_eval_unchanged() -> Iterator[None]:
     """Prompt templates compiled for each row and rendered in this process, as in lm-eval without our changes."""
     from lm_eval import utils
 
@@ -126,7 +126,7 @@ def measure_building(report: Report, data_dir: Path, questions: int, rounds: int
         with templates:
             return [request.args for request in build_requests(tasks)]
 
-    ways = {"ours": lambda: build(contextlib.nullcontext()), "lm-eval": lambda: build(as_lm_eval_comes())}
+    ways = {"ours": lambda: build(contextlib.nullcontext()), "lm-eval": lambda: build(lm_eval_unchanged())}
     seconds, prompts = in_turn(ways, rounds)
     assert prompts["lm-eval"] == prompts["ours"], "the prompts differ"
     count = len(prompts["ours"])

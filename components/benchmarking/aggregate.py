@@ -67,6 +67,7 @@ def benchmark_scores(
     """Each benchmark's scores and headline metric; benchmarks with a failed task are left out.
 
     A benchmark of several tasks is their plain mean, the mean over all their examples, or the better of its two forms.
+    A metric that not every example has, such as F1 over all of a task's examples, is always a plain mean over tasks.
     """
     members: dict[str, list[Task]] = {}
     for task in suite.tasks:
@@ -79,13 +80,15 @@ def benchmark_scores(
             found[benchmark] = _best(own, tasks)
         elif len(own) == 1:
             found[benchmark] = tasks[own[0].name], own[0].headline
-        elif suite.average.get(benchmark) == "examples":
-            pooled = [record for task in own for record in records[task.name]]
-            metrics = [m for m in tasks[own[0].name] if all(record.get(m) is not None for record in pooled)]
-            scores = {metric: mean([r[metric] for r in pooled]) for metric in metrics}
-            found[benchmark] = scores | _pooled_baselines(own, tasks), own[0].headline
         else:
-            found[benchmark] = average([(tasks[task.name], task.headline) for task in own]), own[0].headline
+            scores = average([(tasks[task.name], task.headline) for task in own])
+            if suite.average.get(benchmark) == "examples":
+                pooled = [record for task in own for record in records[task.name]]
+                metrics = [m for m in scores if all(record.get(m) is not None for record in pooled)]
+                scores |= {metric: mean([r[metric] for r in pooled]) for metric in metrics}
+                scores |= _pooled_baselines(own, tasks)
+            # Only tasks with different headlines may lack the first one's, and then they have a common accuracy.
+            found[benchmark] = scores, own[0].headline if own[0].headline in scores else "accuracy"
     return found
 
 
@@ -111,19 +114,19 @@ def _best(own: Sequence[Task], tasks: Mapping[str, Figures]) -> tuple[Figures, s
 
 
 def group(
-    suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]], unlike: Collection[str] = ()
+    suite: Suite, benchmarks: Mapping[str, tuple[Figures, str]], left_out: Collection[str] = ()
 ) -> tuple[dict[str, Figures], Figures]:
     """Plain means of benchmarks by category and over all.
 
     Args:
-        unlike: benchmarks left out of all means, since their score, such as a perplexity, is not a share of right answers.
+        left_out: benchmarks left out of all means, since their score, such as a perplexity, is not a share of right answers.
     """
     safety = {task.benchmark for task in suite.tasks if task.kind == "safety"}  # has a category of its own
     members: dict[str, list[str]] = {}
     for task in suite.tasks:
         own = members.setdefault(task.category, [])
-        if task.benchmark in benchmarks and task.benchmark not in own and task.benchmark not in unlike:
+        if task.benchmark in benchmarks and task.benchmark not in own and task.benchmark not in left_out:
             own.append(task.benchmark)
     categories = {name: average([benchmarks[b] for b in own]) for name, own in sorted(members.items()) if own}
-    rest = [benchmarks[name] for name in benchmarks if name not in safety and name not in unlike]
+    rest = [benchmarks[name] for name in benchmarks if name not in safety and name not in left_out]
     return categories, average(rest) if rest else {}

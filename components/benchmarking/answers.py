@@ -6,11 +6,10 @@ under their own names, since published scores use them.
 """
 
 import re
-from collections.abc import Sequence
 from fractions import Fraction
 
 NAME = "answer_match"
-_INTRODUCED = (re.compile(r"answer\s*(?:is|:|=)\s*:?", re.IGNORECASE), re.compile("####"))  # in this order of trust
+_INTRODUCED = (re.compile(r"answer\s*(?:is|:|=)\s*:?", re.IGNORECASE), re.compile("####"))  # the first one counts
 _BOXED = re.compile(r"\\boxed\{([^{}\n]*)\}")
 _NUMBER = re.compile(
     r"(?<![\w.])([-+\u2212]?)\s*\$?\s*([-+]?)((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:\s*/\s*(\d+))?"
@@ -56,8 +55,9 @@ def final_answer(completion: str) -> str | None:
 
 def as_number(text: str) -> Fraction | None:
     """The value of a text that is only a number; None if it is not."""
-    found = _NUMBER.match(text.strip().removesuffix("."))
-    return _value(found) if found and not text.strip().removesuffix(".")[found.end() :].strip(" %") else None
+    text = text.strip().removesuffix(".")
+    found = _NUMBER.match(text)
+    return _value(found) if found and not text[found.end() :].strip(" %") else None
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
@@ -88,7 +88,7 @@ def _option_in(said: str, question: str) -> str | None:
 
 
 def _last_line(text: str) -> str:
-    lines: Sequence[str] = [line for line in text.splitlines() if line.strip()]
+    lines = text.strip().splitlines()
     return lines[-1].strip() if lines else ""
 
 

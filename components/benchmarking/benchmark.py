@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from components.benchmarking import records as rows_of
 from components.benchmarking.aggregate import BASELINES, Figures, benchmark_scores, group, score_task
 from components.benchmarking.contamination import contamination, texts_of
-from components.benchmarking.data import Place, offline, spread
+from components.benchmarking.data import Place, offline, take_evenly
 from components.benchmarking.exam import TRANSFER
 from components.benchmarking.figures import aggregated, is_share
 from components.benchmarking.gold import gold_bits
 from components.benchmarking.journal import CODE, Journal
-from components.benchmarking.programs import drawn
+from components.benchmarking.programs import with_samples
 from components.benchmarking.safety import measure_safety
-from components.benchmarking.suites import EXAM, Suite, Task, plan, reason_of, told
+from components.benchmarking.suites import EXAM, Suite, Task, join_reasons, plan, reason_of
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.foreign.terminal import printable
@@ -35,7 +35,7 @@ SCORER_VERSION = 3  # increase this when equal inputs may give other scores
 
 
 @dataclass
-class Asked:
+class TaskResult:
     """The result of one task.
 
     Attributes:
@@ -95,7 +95,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     place = Place(folder, params.hub)
     offline(place)
     suite = plan(job.suite, place)
-    suite = replace(suite, tasks=tuple(drawn(task, params.samples, params.temperature) for task in suite.tasks))
+    suite = replace(suite, tasks=tuple(with_samples(task, params.samples, params.temperature) for task in suite.tasks))
     from components.phi.machine import prepare
 
     prepare(params.threads)
@@ -106,10 +106,10 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     identity = _Identity(job.journals, job.checkpoint, params)
     asked, failed = _ask_all(scorer, suite, job.limit, params, identity)
     if not asked:
-        raise StepError(f"no task could be scored: {told(failed)}")
+        raise StepError(f"no task could be scored: {join_reasons(failed)}")
     scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
     scores |= {"absent": list(suite.absent)} if suite.absent else {}
-    reworded: dict[str, Asked] = {}
+    reworded: dict[str, TaskResult] = {}
     if suite.transfer:
         reworded, missing = _ask_all(scorer, suite.transfer, job.limit, params, identity)
         found = _scores(suite.transfer, reworded, missing)
@@ -139,10 +139,10 @@ def check_whole(output: Path) -> None:
     failed = {name: reason for name, reason in scores["failed"].items() if name not in scores.get("absent", ())}
     failed |= {f"{TRANSFER}/{name}": reason for name, reason in scores.get(TRANSFER, {}).get("failed", {}).items()}
     if failed:
-        raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {told(failed)}")
+        raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {join_reasons(failed)}")
 
 
-def _write_examples(asked: Mapping[str, Asked], path: Path) -> None:
+def _write_examples(asked: Mapping[str, TaskResult], path: Path) -> None:
     rows_of.write([record for task in asked.values() for record in task.records], path)
 
 
@@ -160,7 +160,7 @@ class _Identity:
         self.facts = {
             "weights": weights_sha256(checkpoint),
             # All files count: the shapes of the weights do not show heads, rotary share and the like, and the tokens
-            # that begin and end a text may stand in any of the others.
+            # that begin and end a text may be named in any of the others.
             **{
                 path.name: sha256_file(path)
                 for path in sorted(checkpoint.glob("*.json"))
@@ -194,7 +194,7 @@ def _ask_all(
     limit: int,
     params: BenchmarkingParams,
     identity: _Identity,
-) -> tuple[dict[str, Asked], dict[str, str]]:
+) -> tuple[dict[str, TaskResult], dict[str, str]]:
     """Run each task separately, so that a fault in one does not affect the others.
 
     Returns:
@@ -203,16 +203,17 @@ def _ask_all(
     failed = dict(suite.failed)
     for name, reason in failed.items():
         _warn(f"{name}: {reason}")
-    asked: dict[str, Asked] = {}
+    asked: dict[str, TaskResult] = {}
     sandbox, refused = None, ""
     if any(task.kind == "code" for task in suite.tasks):
         sandbox, refused = _sandbox(params)
-    reused = 0
+    journals: list[Journal] = []
     try:
         for task in suite.tasks:
             before, empty = scorer.truncated, scorer.empty_completions
             try:
                 scorer.journal = identity.journal(scorer, task)
+                journals.append(scorer.journal)
                 if task.kind == "code" and sandbox is None:
                     raise StepError(refused)
                 found = _ask(scorer, task, limit, sandbox, params.gold_bits)
@@ -223,11 +224,10 @@ def _ask_all(
                 asked[task.name] = found
             if task.name in failed:
                 _warn(f"{task.name}: {failed[task.name]}")
-            reused += scorer.journal.reused
     finally:
         if sandbox is not None:
             sandbox.close()
-    if reused:
+    if reused := sum(journal.reused for journal in journals):
         print(f"benchmarking: {reused} batches reused from an earlier run", flush=True)
     _report(scorer, suite, asked)
     return asked, failed
@@ -243,11 +243,11 @@ def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
         return None, f"{error} (benchmarking.allow_unisolated_execution=true)"
 
 
-def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | None", gold: bool) -> Asked:
+def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | None", gold: bool) -> TaskResult:
     if task.kind == "safety":
-        records, scores, groups = measure_safety(scorer, spread(task.rows, "label", limit))
+        records, scores, groups = measure_safety(scorer, take_evenly(task.rows, "label", limit))
         records = [{"task": task.name} | record for record in records]
-        return Asked(records, scores, groups=groups, texts=[record["question"] for record in records])
+        return TaskResult(records, scores, groups=groups, texts=[record["question"] for record in records])
     from components.benchmarking.programs import Judge
     from components.benchmarking.tasks import build_tasks, explained, run_tasks
 
@@ -279,7 +279,7 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
     share = is_share(
         one, headline, [scores[headline]["value"], *(r[headline] for r in records if r.get(headline) is not None)]
     )
-    return Asked(records, scores, texts=_texts(one, samples), headline=headline, share=share)
+    return TaskResult(records, scores, texts=_texts(one, samples), headline=headline, share=share)
 
 
 def _texts(built: Any, samples: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -298,7 +298,7 @@ def _headline(task: Task, scores: Figures, missing: Mapping[str, str]) -> str:
     """
     if task.headline in scores:
         return task.headline
-    others = [name for name in scores if name not in (*BASELINES, "bits_per_byte")] or [*scores.keys() - {*BASELINES}]
+    others = sorted((name for name in scores if name not in BASELINES), key="bits_per_byte".__eq__)  # which is last
     if not others:
         raise StepError(f"none of its metrics has a value: {'; '.join(f'{n}: {why}' for n, why in missing.items())}")
     _warn(
@@ -319,14 +319,14 @@ def _with_bits(
     return [record | {"bits_per_byte": b} for record, b in zip(records, bits, strict=True)] if bits else records
 
 
-def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str]) -> dict[str, Any]:
+def _scores(suite: Suite, asked: Mapping[str, TaskResult], failed: Mapping[str, str]) -> dict[str, Any]:
     """The content of scores.json, without the checkpoint."""
     known = (replace(t, headline=asked[t.name].headline or t.headline) if t.name in asked else t for t in suite.tasks)
     suite = replace(suite, tasks=tuple(known))
-    unlike = {task.benchmark for task in suite.tasks if task.name in asked and not asked[task.name].share}
+    other_scales = {task.benchmark for task in suite.tasks if task.name in asked and not asked[task.name].share}
     tasks = {name: found.scores for name, found in asked.items()}
     benchmarks = benchmark_scores(suite, tasks, {name: found.records for name, found in asked.items()}, failed)
-    categories, overall = group(suite, benchmarks, unlike)
+    categories, overall = group(suite, benchmarks, other_scales)
     shots = {task.shots for task in suite.tasks if task.name in asked}
     scores = {
         "format_version": FORMAT_VERSION,
@@ -349,7 +349,7 @@ def _scores(suite: Suite, asked: Mapping[str, Asked], failed: Mapping[str, str])
     return scores | ({"safety_groups": groups} if groups else {}) | ({"prompt": suite.prompt} if suite.prompt else {})
 
 
-def _protocol(task: Task, found: Asked) -> dict[str, Any]:
+def _protocol(task: Task, found: TaskResult) -> dict[str, Any]:
     """A task's protocol, which comparable scores must share, and its counts of cut prompts and empty completions."""
     stated = {"benchmark": task.benchmark, "metric": task.headline, "shots": task.shots, "form": task.form}
     stated |= {} if found.share else {"scale": "other"}
@@ -360,10 +360,10 @@ def _warn(text: str) -> None:
     print(f"warning: benchmarking: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)
 
 
-def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, Asked]) -> None:
+def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, TaskResult]) -> None:
     """Print what a score may depend on besides the model, such as cut prompts."""
 
-    def by_benchmark(count: Callable[[Asked], int]) -> str:
+    def by_benchmark(count: Callable[[TaskResult], int]) -> str:
         found: dict[str, list[int]] = {}
         for task in suite.tasks:
             if task.name in asked:
@@ -426,14 +426,8 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {suite: summary}
 
 
-HEADLINES = (
-    "accuracy",
-    "answer_match",
-    "exact_match",
-    "pass@1",
-    "safety",
-    "safety_all",
-)  # of an average, in this order
+# The main metric of an average is the first of these that it has.
+HEADLINES = ("accuracy", "answer_match", "exact_match", "pass@1", "safety", "safety_all")
 
 
 def tracked_figures(output: Path) -> dict[str, float]:

@@ -15,7 +15,7 @@ def sample(rows: Sequence[dict[str, Any]], above: int, count: int, seed: int) ->
     return random.Random(seed).sample(list(rows), min(count, len(rows))) if len(rows) > above else list(rows)
 
 
-def spread(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
+def take_evenly(rows: Sequence[dict[str, Any]], field: str, count: int) -> Rows:
     """At most `count` rows (0 = all) per value of a field, evenly spaced over the file, because its order is meaningful."""
     if not count:
         return list(rows)

@@ -65,14 +65,15 @@ def read_definition(name: str, programs: bool) -> dict[str, Any]:
         try:
             config = load_yaml(path)
         except ImportError as error:
+            reason = re.sub(r" \(/[^)]*\)", "", str(error))  # without the path of the module
             raise StepError(
-                f"lm-eval's definition {name!r} needs what is not installed: {shortened(re.sub(r' [(]/[^)]*[)]', '', str(error)))}; leave the task out of the "
-                "suite (--suite)"
+                f"lm-eval's definition {name!r} needs a package that is not installed: {shortened(reason)}; leave the task out "
+                "of the suite (--suite)"
             ) from error
         if "class" in config:
             raise StepError(
-                f"lm-eval's definition {name!r} is a program of its own without a prompt and metrics to take over; expected one "
-                "with output_type and metric_list"
+                f"lm-eval's definition {name!r} is a Python class without a prompt and metrics; expected a definition with "
+                "output_type and metric_list"
             )
         if config.get("output_type") == "multiple_choice" and config.get("process_results") is None:
             # lm-eval scores choices itself, so loading the hub's metric of that name would be useless.

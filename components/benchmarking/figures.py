@@ -18,7 +18,7 @@ from components.benchmarking.time_limit import bounded
 from components.errors import StepError
 
 Samples = Sequence[Mapping[str, Any]]  # in the form that lm-eval logs
-DRAWS, FEW_DRAWS = 1000, 100  # number of bootstrap draws; few if a draw is slow, as in lm-eval
+DRAWS, FEW_DRAWS = 1000, 100  # number of bootstrap draws; fewer if a draw is slow, as in lm-eval
 FAST = frozenset(
     {"median", "nanmean", "perplexity", "weighted_perplexity", "bits_per_byte", "f1_score", "matthews_corrcoef"}
 )
@@ -53,7 +53,7 @@ def columns(built: Any, samples: Samples) -> dict[int, dict[str, float]]:
 
 
 def aggregated(built: Any, samples: Samples) -> tuple[Figures, dict[str, str]]:
-    """Figures of the metrics that are not averages, and the reasons by metric that has none."""
+    """Figures of the metrics that are not averages, and for each metric without a figure the reason."""
     found: Figures = {}
     failed: dict[str, str] = {}
     items: dict[tuple[str, str], list[Any]] = {}
@@ -63,26 +63,23 @@ def aggregated(built: Any, samples: Samples) -> tuple[Figures, dict[str, str]]:
     for (metric, filtered), own in items.items():
         name = _name(metric, filtered, samples[0]["filter"])
         if metric == "bypass":
-            failed[name] = "lm-eval leaves the scoring of this task to somebody else"
+            failed[name] = "lm-eval does not score this task itself"
         elif not _is_mean(built, metric):
             try:
                 found[name] = _figure(built.aggregation()[metric], own)
             except Exception as error:  # noqa: BLE001 - a definition's function may fail in any way
                 failed[name] = f"{type(error).__name__}: {error}"
-        elif any(_number(item) is None for item in own):
-            failed[name] = (
-                f"an example's value is {next(item for item in own if _number(item) is None)!r}, not a number"
-            )
+        elif wrong := [item for item in own if _number(item) is None]:
+            failed[name] = f"an example's value is {wrong[0]!r}, not a number"
     return found, failed
 
 
 def is_share(built: Any, name: str, values: Sequence[float]) -> bool:
     """Whether a metric is a share of right answers, which a mean may combine with other shares."""
-    functions = {metric: getattr(function, "__name__", "") for metric, function in built.aggregation().items()}
-    worse = built.higher_is_better().get(name) is False
-    if worse or name == "bits_per_byte":
+    if name == "bits_per_byte" or built.higher_is_better().get(name) is False:
         return False
-    return functions.get(name) not in NOT_SHARES and all(0 <= value <= 1 for value in values)
+    function = getattr(built.aggregation().get(name), "__name__", "")
+    return function not in NOT_SHARES and all(0 <= value <= 1 for value in values)
 
 
 def _is_mean(built: Any, metric: str) -> bool:

@@ -72,7 +72,7 @@ class Batch:
         return self.rows[0].trunk[: self.stem]
 
 
-def common(a: Sequence[int], b: Sequence[int], limit: int | None = None) -> int:
+def common_length(a: Sequence[int], b: Sequence[int], limit: int | None = None) -> int:
     """Length of the common beginning of two sequences, at most `limit`."""
     most = min(len(a), len(b)) if limit is None else min(len(a), len(b), limit)
     if a[:most] == b[:most]:
@@ -94,7 +94,7 @@ def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
         sequences: sequence to the number of its leading tokens whose states are not needed.
     """
     ordered = sorted(sequences)
-    beside = [0, *(common(a, b) for a, b in pairwise(ordered)), 0]
+    beside = [0, *(common_length(a, b) for a, b in pairwise(ordered)), 0]
     rows: list[Row] = []
     members: list[Tokens] = []
     trunk = size = before = 0
@@ -105,7 +105,7 @@ def rows_of(sequences: dict[Tokens, int], longest: int) -> list[Row]:
             rows.append(Row(members[0][:trunk], tuple(m[trunk:] for m in members), fixed))
 
     for i, tokens in enumerate(ordered):
-        shared = common(members[0], tokens, trunk) if members else 0
+        shared = common_length(members[0], tokens, trunk) if members else 0
         # The row's tokens: a shorter trunk makes every branch longer.
         grown = size + (len(members) - 1) * (trunk - shared) + len(tokens) - shared
         same_prompt = members and shared > max(sequences[members[0]], sequences[tokens])
@@ -135,14 +135,16 @@ def batches_of(rows: Sequence[Row], batch_size: int) -> list[Batch]:
 def _groups(rows: Sequence[Row]) -> list[tuple[int, list[Row]]]:
     """Neighbours in sorted order that share a stem, with its length."""
     most = [min(len(row.trunk) - 1, row.fixed) for row in rows]
-    beside = [common(a.trunk, b.trunk, min(x, y)) for a, b, x, y in zip(rows, rows[1:], most, most[1:], strict=False)]
+    beside = [
+        common_length(a.trunk, b.trunk, min(x, y)) for a, b, x, y in zip(rows, rows[1:], most, most[1:], strict=False)
+    ]
     beside.append(0)
     groups: list[tuple[int, list[Row]]] = []
     group: list[Row] = []
     stem = 0
     for i, row in enumerate(rows):
         if group:
-            shared = common(group[0].trunk, row.trunk, min(stem, most[i]))
+            shared = common_length(group[0].trunk, row.trunk, min(stem, most[i]))
             saves = (len(group) - 1) * (stem - shared) < shared
             better_later = beside[i] > 2 * shared  # it shares far more with the next row
             if shared >= SHORTEST_STEM and saves and not better_later:

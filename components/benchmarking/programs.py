@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from components.sandbox import Job, Sandbox, Verdict
 
 METRICS = ("pass@1", "pass@1_extracted")
-DRAWN = (10, 100)  # the k of pass@k, if at least k programs were sampled
+MORE_K = (10, 100)  # further k of pass@k, if at least k programs were sampled
 TOP_P = 0.95  # for sampled programs, as for Codex (Chen et al. 2021, arXiv 2107.03374)
 _FENCED = re.compile(  # with its indentation and any tag; a fence in a docstring is indented by more than 3 and closes nothing
     r"^(?P<indent>[ \t]*)[^\n`~]*(?P<fence>`{3,}|~{3,})[^\n`]*\n(?P<block>.*?)"
@@ -46,11 +46,11 @@ def jobs(row: Mapping[str, Any], completion: str, until: Sequence[str] = ()) -> 
     Raises:
         StepError: the row has neither HumanEval's fields nor MBPP's.
     """
-    from components.benchmarking.scorer import before
+    from components.benchmarking.scorer import cut_at_stops
     from components.sandbox import Job
 
     names: tuple[str, ...]
-    prompt, cut = "", before(completion, until)
+    prompt, cut = "", cut_at_stops(completion, until)
     try:
         if "entry_point" in row:
             prompt, name = row["prompt"], row["entry_point"]
@@ -78,7 +78,7 @@ def extract(completion: str, prompt: str, name: str, until: Sequence[str] = ()) 
     earlier blocks. Without such a block it is the completion up to its first stop string; if that has no code, a fenced block
     that continues the prompt, or a definition outside a fence.
     """
-    from components.benchmarking.scorer import before
+    from components.benchmarking.scorer import cut_at_stops
 
     text = completion.replace("\r\n", "\n")
     escaped = re.escape(name)
@@ -96,7 +96,7 @@ def extract(completion: str, prompt: str, name: str, until: Sequence[str] = ()) 
             return _joined([*helpers, preamble, program])
     if defining:
         return blocks[defining[-1]]
-    cut = prompt + before(text, until)
+    cut = prompt + cut_at_stops(text, until)
     program = _compiling(cut, prompt.count("\n")) or ""
     if program.removeprefix(prompt).strip() or not name:
         return program or cut
@@ -165,10 +165,10 @@ def _tested(code: str, tests: str) -> tuple[str, ...]:
 
 def metrics(samples: int) -> tuple[str, ...]:
     """The metrics of a problem for this number of sampled programs."""
-    return METRICS + tuple(f"pass@{k}" for k in DRAWN if k <= samples)
+    return METRICS + tuple(f"pass@{k}" for k in MORE_K if k <= samples)
 
 
-def drawn(task: Task, samples: int, temperature: float) -> Task:
+def with_samples(task: Task, samples: int, temperature: float) -> Task:
     """A task that samples programs instead of greedy decoding: another protocol, which its form states."""
     if task.kind != "code" or samples == 1:
         return task
@@ -199,7 +199,7 @@ class Judge:
         scores = {
             name: float(pass_at_k(n, passed, 1)) for name, passed in zip(METRICS, (plain, extracted), strict=True)
         }
-        return scores | {f"pass@{k}": float(pass_at_k(n, plain, k)) for k in DRAWN if k <= n}
+        return scores | {f"pass@{k}": float(pass_at_k(n, plain, k)) for k in MORE_K if k <= n}
 
     def _judged(self, doc: Mapping[str, Any], completion: str, until: Sequence[str]) -> tuple["Verdict", "Verdict"]:
         """Verdicts on the unchanged completion and on the extracted program."""

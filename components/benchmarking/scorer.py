@@ -385,7 +385,7 @@ class ChoiceScorer(TemplateLM):
             cache.expect(position[:, None], None if bool(held.all()) else held[:, None, :])
             states = self.hidden(following[:, None], cache=cache)[:, 0]
             position = position + 1
-        return [before(self.tokenizer.decode(tokens), until) for tokens in new]
+        return [cut_at_stops(self.tokenizer.decode(tokens), until) for tokens in new]
 
     def _stopped(self, tokens: Sequence[int], until: Sequence[str]) -> bool:
         """Whether a stop string has just been completed; only the end is checked, since the rest was before."""
@@ -413,7 +413,7 @@ def _draws(batch: Batch) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int.from_bytes(digest[:6], "big")) for digest in digests]
 
 
-def before(text: str, until: Sequence[str]) -> str:
+def cut_at_stops(text: str, until: Sequence[str]) -> str:
     """A text up to the first of its stop strings."""
     return text[: min((at for at in map(text.find, until) if at >= 0), default=len(text))]
 

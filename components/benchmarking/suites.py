@@ -179,10 +179,11 @@ def plan(name: str, place: Place) -> Suite:
                 tasks += _tasks(benchmark, entry, part, place)
             except BaseException as error:  # noqa: BLE001 - see reason_of
                 failed[benchmark] = reason_of(error)
-                absent += [benchmark] * isinstance(error, MissingData)
+                if isinstance(error, MissingData):
+                    absent.append(benchmark)
                 break
     if not tasks:
-        raise StepError(f"suite {name!r}: no task can be run: {told(failed)}")
+        raise StepError(f"suite {name!r}: no task can be run: {join_reasons(failed)}")
     average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
     whole = tuple(task for task in tasks if task.benchmark not in failed)
     return Suite(Path(name).stem, whole, average, failed, absent=tuple(absent))
@@ -211,7 +212,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}{place}"
 
 
-def told(failed: Mapping[str, str]) -> str:
+def join_reasons(failed: Mapping[str, str]) -> str:
     """The first few reasons in one sentence; the others are mostly the same."""
     first = [f"{name}: {reason}" for name, reason in list(failed.items())[:3]]
     return "; ".join([*first, *([f"and {len(failed) - 3} more"] if len(failed) > 3 else [])])
@@ -267,7 +268,7 @@ def _from_exam(data: TaskData) -> Task:
         "doc_to_choice": "choices",  # a column's name gives the column's list as it is
         "doc_to_target": "answer",
         "target_delimiter": data.delimiter,
-        "metric_list": _means("acc", "acc_norm"),
+        "metric_list": mean_metrics("acc", "acc_norm"),
         "metadata": {"version": 1},
     }
     rows = [dict(row) for row in data.rows]
@@ -286,7 +287,8 @@ def _from_exam(data: TaskData) -> Task:
     )
 
 
-def _means(*metrics: str) -> list[dict[str, Any]]:
+def mean_metrics(*metrics: str) -> list[dict[str, Any]]:
+    """lm-eval's `metric_list` of metrics that are averaged over examples."""
     return [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in metrics]
 
 
@@ -403,8 +405,8 @@ def _forms(entry: Entry, name: str) -> list[tuple[str, str, str, dict[str, Any]]
         "doc_to_text": f"{entry.question}\n{entry.before_choices}{lettered}Answer:",
         "doc_to_choice": f"{{{{'{LETTERS}'[:({entry.choices})|length]|list}}}}",
     }
-    metrics = _means("acc", "acc_norm") if "doc_to_target" not in cloze else _means("acc")
+    metrics = mean_metrics("acc", "acc_norm") if "doc_to_target" not in cloze else mean_metrics("acc")
     return [
         (f"{name}_cloze", "cloze", entry.headline, {**both, **cloze, "metric_list": metrics}),
-        (f"{name}_letters", "letters", "acc", {**both, **letters, "metric_list": _means("acc")}),
+        (f"{name}_letters", "letters", "acc", {**both, **letters, "metric_list": mean_metrics("acc")}),
     ]

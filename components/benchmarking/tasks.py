@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.benchmarking import squad
 from components.benchmarking.definitions import check_metrics
-from components.benchmarking.suites import Task
+from components.benchmarking.suites import Task, mean_metrics
 from components.benchmarking.time_limit import bounded
 from components.errors import StepError
 from components.foreign.templates import render_prompt
@@ -92,13 +92,13 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
         samples = config.get("repeats", 1)
         # lm-eval's own filter keeps only the first completion.
         every = [{"name": "none", "filter": [{"function": "take_first_k", "k": samples}]}]
-        config |= {"metric_list": _means(metrics(samples)), "process_results": judged, "unsafe_code": False}
+        config |= {"metric_list": mean_metrics(*metrics(samples)), "process_results": judged, "unsafe_code": False}
         config["filter_list"] = every if samples > 1 else None
         if examples is not None:
             config["fewshot_config"] = {"sampler": "first_n", "samples": examples}
     if task.kind == "squad":
         examples, splits[task.asked] = squad.split_examples(task.rows, task.shots)
-        config |= {"metric_list": _means(squad.METRICS), "process_results": squad.process_results}
+        config |= {"metric_list": mean_metrics(*squad.METRICS), "process_results": squad.process_results}
         config["fewshot_config"] = {"sampler": "first_n", "samples": examples}
     return config, splits
 
@@ -123,10 +123,6 @@ def _check_examples(task: Task, config: dict[str, Any], splits: Mapping[str, Any
             config["fewshot_config"] = given or None
 
 
-def _means(metrics: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in metrics]
-
-
 @contextlib.contextmanager
 def explained(task: Task, only_rows: bool = False) -> Any:
     """Turn exceptions of lm-eval and templates about a row or a configuration into one sentence that names the task.
@@ -147,9 +143,8 @@ def explained(task: Task, only_rows: bool = False) -> Any:
     except (TemplateError, ArrowException, TypeError, ValueError, IndexError, AttributeError, SyntaxError) as error:
         if only_rows and not isinstance(error, TemplateError):
             raise
-        kind = (
-            "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
-        )  # a template's error names its own cause
+        # A template's error names its own cause.
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
         raise StepError(
             f"task {task.name!r} cannot be run: {kind}{' '.join(str(error).split())}; correct the suite (--suite)"
         ) from error

@@ -102,8 +102,8 @@ def sources(board: Mapping[str, Any]) -> list[str]:
 
 
 DETECTS = (
-    "detects: the smallest true difference that so many examples tell from 0 in 8 of 10 cases; would need: examples at which the "
-    "difference that was found, if true, would be."
+    "detects: the smallest true difference that this many examples distinguish from 0 in 8 of 10 cases; would need: the "
+    "number of examples that would detect the observed difference."
 )
 
 
@@ -172,7 +172,7 @@ def difference_cell(row: Mapping[str, Any] | None) -> str:
     cell = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], detects {row['detectable']:.3f}"
     if not row["low"] <= 0 <= row["high"]:
         return cell
-    return f"{cell}; not told apart" + (f", would need about {row['needed']:,} examples" if row["needed"] else "")
+    return f"{cell}; not distinguishable" + (f", would need about {row['needed']:,} examples" if row["needed"] else "")
 
 
 def p_cell(p_value: float | None) -> str:

@@ -46,9 +46,14 @@ def text(path: Path, content: Any, key: str) -> str | None:
     return value
 
 
-def mapping(path: Path, content: Mapping[str, Any], key: str, default: Any = None) -> dict[str, Any]:
+def mapping(path: Path, content: Mapping[str, Any], key: str, default: Any = None, where: str = "") -> dict[str, Any]:
+    """The object at `key`, or the default if it is absent.
+
+    Raises:
+        StepError: absent without a default, or not an object.
+    """
     value = content.get(key, default)
     if not isinstance(value, dict):
         given = "is missing" if key not in content else f"is a {type(value).__name__}"
-        raise StepError(f"{path}: `{key}` {given}; expected an object; run the benchmark again")
+        raise StepError(f"{path}: `{where}{key}` {given}; expected an object; run the step that writes it again")
     return value

@@ -2,43 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from components.reporting.comparison import CONTROL, LARGE, SMALL, total_flops
 from components.reporting.evidence import Case, Curve
-from components.results.figures import (
-    BLUE,
-    GREY,
-    RUST,
-    Line,
-    flops_unit,
-    panel,
-    save,
-    styles,
-    tokens_unit,
-    visible_range,
-)
+from components.results.figures import BLUE, GREY, RUST, Line, draw_losses, styles
 
 STYLES = {LARGE: BLUE, CONTROL: RUST, SMALL: GREY}
 LABELS = {LARGE: "large, grown", CONTROL: "control", SMALL: "small"}
 
 
 def draw(case: Case, path: Path) -> bool:
-    """Write the chart as PNG; equal evidence gives equal bytes. Without a curve there is no file, and the result is False."""
+    """Write the chart as PNG; equal evidence gives equal bytes. Returns False, without a file, if there is no curve."""
     curves = [(m.name, m.curve) for m in case.models if m.curve]
     if not curves:
         return False
     spent = total_flops(case.model(SMALL)) if any(name == SMALL for name, _ in curves) else None
-    lines = _lines(curves, "tokens")
-    limits = visible_range(lines, 1 / 5)
-
-    def panels(axes: Any) -> None:
-        panel(axes[0], lines, limits, "training tokens", tokens_unit)
-        panel(axes[1], _lines(curves, "flops", spent), limits, "training FLOPs", flops_unit)
-        axes[0].set_ylabel("validation loss (nats per token)")
-        axes[1].tick_params(labelleft=True)
-
-    save(path, 2, panels)
+    draw_losses(path, _lines(curves, "tokens"), _lines(curves, "flops", spent), "training FLOPs", hidden=1 / 5)
     return True
 
 

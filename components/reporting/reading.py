@@ -76,12 +76,15 @@ def read_training(path: Path) -> dict[str, Any]:
     for key in ("parameters", "tokens", "steps", "flops", "loss", "validation_loss_stderr", "bits_per_byte", "epochs"):
         number(path, content, key, required=False)
     text(path, content, "checkpoint_sha256")
-    for group in mapping(path, content, "growth", {}):
+    growth = mapping(path, content, "growth", {})
+    for group in growth:
         if group == "gain":
-            number(path, content["growth"], group)
+            number(path, growth, group, where="growth.")
         else:
+            figures = mapping(path, growth, group, where="growth.")
             for key in ("entries", "share", "damage"):
-                number(path, mapping(path, content["growth"], group), key, where=f"growth.{group}.")
+                number(path, figures, key, where=f"growth.{group}.")
+            number(path, figures, "damage_stderr", required=False, where=f"growth.{group}.")
     return content
 
 

@@ -39,8 +39,8 @@ def read_scores(directory: Path) -> Scores:
     }
     if not tasks:
         raise StepError(
-            f"{path}: `tasks` is empty or has no score that is a share of right answers; expected at least one task; run the "
-            "benchmark again"
+            f"{path}: `tasks` is empty or has no score that is a share of right answers; run the benchmark on a suite "
+            "with such a score, or leave the folder out of --scores"
         )
     categories = {
         name: _score(path, f"categories.{name}", entry)
@@ -130,20 +130,12 @@ def benchmark_of(task: str) -> str:
 
 def _overlaps(path: Path, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Each task's overlap with the training corpus; empty if it was not searched."""
-    found = content.get("contamination")
-    if found is None:
+    if content.get("contamination") is None:
         return {}
-    if not isinstance(found, dict):
-        raise StepError(
-            f"{path}: `contamination` is a {type(found).__name__}; expected an object; run the benchmark again"
-        )
-    tasks = mapping(path, found, "tasks")
-    for name, entry in tasks.items():
+    tasks = mapping(path, mapping(path, content, "contamination"), "tasks", where="contamination.")
+    for name in tasks:
         where = f"contamination.tasks.{name}."
-        if not isinstance(entry, dict):
-            raise StepError(
-                f"{path}: `{where[:-1]}` is a {type(entry).__name__}; expected an object; run the benchmark again"
-            )
+        entry = mapping(path, tasks, name, where="contamination.tasks.")
         number(path, entry, "n", where=where)
         number(path, entry, "overlap", required=False, where=where)
     return tasks

@@ -187,22 +187,23 @@ def _proof_table(transfer: dict[str, Any] | None) -> Table:
 
 
 def _growth_table(transfer: dict[str, Any] | None) -> Table:
-    """What each group of the grown model's entries carries of what training gained."""
+    """The share of the gain of training that each group of the grown model's entries carries."""
     growth = (transfer or {}).get("growth") or {}
     rows = [
         [
             group.replace("_", " "),
             f"{found['entries']:,}",
             percent(found["share"]),
-            with_error(found["damage"], found["damage_stderr"], 4),
+            with_error(found["damage"], found.get("damage_stderr"), 4),
         ]
         for group, found in growth.items()
         if isinstance(found, dict)
     ]
     note = (
-        "The entries of a group are set back to their values at the end of growth: `damage` is the rise of the held-out loss in "
-        "nats per token, `share` is the damage over the whole gain of training. Shares need not sum to 100%, since the "
-        "entries have learnt together; it may exceed 100% where training gained little. A share says nothing without the loss."
+        "The entries of a group are set back to their values at the end of growth. Damage: the rise of the held-out loss in "
+        "nats per token ± one standard error. Share: the damage divided by the whole gain of training. Shares need not sum "
+        "to 100%, since the entries were trained together, and may exceed 100% if training gained little. They say nothing "
+        "without the loss."
     )
     header = ["entries set back", "number", "share", "damage"]
     return Table("Knowledge transfer: what the new entries carry", note, header, rows)

@@ -58,17 +58,21 @@ def styles(names: Iterable[str], known: Mapping[str, Style]) -> dict[str, Style]
     return {name: known.get(name) or next(spare) for name in names}
 
 
-def visible_range(lines: Iterable[Line], part: float) -> tuple[float, float]:
+def visible_range(lines: Sequence[Line], hidden: float) -> tuple[float, float]:
     """Limits of an axis of losses.
 
-    They include all of each line after the first `part` of its length in x, and its start if that is not far above. A
-    random start has the logarithm of the vocabulary as its loss; an axis that includes it would leave little room for
+    A random start has the logarithm of the vocabulary as its loss; an axis that includes it would leave little room for
     the differences of the lines.
+
+    Args:
+        hidden: share of each line, from its start, that may lie above the limits. A start that is not far above them is
+            included nevertheless.
     """
-    lines = list(lines)
-    begins = [line.x[0] + part * (line.x[-1] - line.x[0]) for line in lines]
     shown = [
-        y for line, begin in zip(lines, begins, strict=True) for x, y in zip(line.x, line.y, strict=True) if x >= begin
+        y
+        for line in lines
+        for x, y in zip(line.x, line.y, strict=True)
+        if x >= line.x[0] + hidden * (line.x[-1] - line.x[0])
     ]
     low, high = min(shown), max(shown)
     high = max([high, *(line.y[0] for line in lines if line.y[0] <= high + (high - low))])
@@ -144,6 +148,25 @@ def panel(axes: Any, lines: Sequence[Line], limits: tuple[float, float], x_label
         text = f"random starts come from {max(above):.2f}"
         axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=8.5, color="#595959")
     _label_ends(axes, lines, limits, right)
+
+
+def draw_losses(
+    path: Path, by_tokens: Sequence[Line], by_flops: Sequence[Line], flops_label: str, hidden: float
+) -> None:
+    """Write a chart of validation losses against training tokens (left) and FLOPs (right).
+
+    Args:
+        hidden: see `visible_range`.
+    """
+    limits = visible_range(by_tokens, hidden)
+
+    def panels(axes: Any) -> None:
+        panel(axes[0], by_tokens, limits, "training tokens", tokens_unit)
+        panel(axes[1], by_flops, limits, flops_label, flops_unit)
+        axes[0].set_ylabel("validation loss (nats per token)")
+        axes[1].tick_params(labelleft=True)
+
+    save(path, 2, panels)
 
 
 def _label_ends(axes: Any, lines: Sequence[Line], limits: tuple[float, float], right: float) -> None:

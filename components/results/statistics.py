@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 STATES = 1 << 20  # maximum outcomes of a permutation test to enumerate; more are sampled
 DRAWS = 10_000
 SEED = 20_231_212
-POWER = 0.8  # the chance to find an effect of the size that counts as detectable
+POWER = 0.8  # probability of finding an effect of the detectable size
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Difference:
         low, high: confidence interval, by default 95%; None without a standard error.
         p_value: two-sided, of the permutation test that the two models are exchangeable.
         p_method: `exact`, or the number of random samples, such as `10000 draws`.
-        detectable: the smallest true difference that so many examples tell from 0 with a chance of POWER.
-        needed: examples with which a true difference of this value would be told from 0 with that chance.
+        detectable: the smallest true difference that this many examples distinguish from 0 with probability POWER.
+        needed: number of examples at which a true difference of this value would be detectable.
     """
 
     value: float
@@ -64,7 +64,7 @@ class Difference:
 
 
 def detectable(stderr: float | None, confidence: float = CONFIDENCE, power: float = POWER) -> float | None:
-    """Minimum detectable effect: the smallest true value whose interval excludes 0 with a chance of `power`, for a figure with
+    """Minimum detectable effect: the smallest true value whose interval excludes 0 with probability `power`, for a figure with
     this standard error (Bloom 1995; Miller 2024, arXiv 2411.00640, section 5)."""
     if stderr is None:
         return None
@@ -73,9 +73,9 @@ def detectable(stderr: float | None, confidence: float = CONFIDENCE, power: floa
 
 
 def needed(estimate: Estimate, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
-    """Examples with which a true value of this size would be detectable; None if it is 0 or has no standard error.
+    """Number of examples at which a true value of this size would be detectable; None if it is 0 or has no standard error.
 
-    The standard error falls with the square root of the number of examples, in every task alike.
+    The number rises by the same factor in all tasks, and the standard error falls with its square root.
     """
     effect = detectable(estimate.stderr, confidence, power)
     if effect is None or not estimate.value:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from components.params import GROWING
 
 SCRATCH, CONTINUED = "scratch", "continued"
-EQUAL_COST = (
-    "equal-cost"  # horizon at which scratch and continued may spend as many FLOPs as what they are compared with
-)
+# The horizon at which scratch and continued may spend as many FLOPs as the arm that they are compared with.
+EQUAL_COST = "equal-cost"
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,8 @@
 
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from components.results.figures import (
-    BLUE,
-    GREY,
-    RUST,
-    Line,
-    flops_unit,
-    panel,
-    save,
-    styles,
-    tokens_unit,
-    visible_range,
-)
+from components.results.figures import BLUE, GREY, RUST, Line, draw_losses, styles
 from components.study.growth.analysis import Study
 from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH
 
@@ -25,16 +13,8 @@ STYLES = {"exact": BLUE, SCRATCH: RUST, CONTINUED: GREY}
 def draw(study: Study, path: Path) -> None:
     """Write the chart as PNG. Each line is an arm's longest training run, averaged over the seeds; distilled arms are
     dashed."""
-    lines = {axis: _lines(study, axis) for axis in ("tokens", "total")}
-    limits = visible_range(lines["tokens"], 1 / 2)
-
-    def panels(axes: Any) -> None:
-        panel(axes[0], lines["tokens"], limits, "training tokens", tokens_unit)
-        panel(axes[1], lines["total"], limits, "FLOPs, the small model's included", flops_unit)
-        axes[0].set_ylabel("validation loss (nats per token)")
-        axes[1].tick_params(labelleft=True)
-
-    save(path, 2, panels)
+    label = "FLOPs, the small model's included"
+    draw_losses(path, _lines(study, "tokens"), _lines(study, "total"), label, hidden=1 / 2)
 
 
 def _lines(study: Study, axis: str) -> list[Line]:

@@ -89,7 +89,7 @@ def params_of(arm: Arm, seed: int, rate: float, tokens: int, params: Params) -> 
     """The parameters of one training run."""
     section = getattr(params, arm.section)
     base = params.transfer.learning_rate if arm.starts_trained else section.learning_rate
-    if arm.continued:  # all of its weights are what a grown model's copied weights are
+    if arm.continued:  # all of its weights come from the small model, as the copied ones of a grown model do
         base *= params.training.carried_lr_ratio
     section = section.model_copy(update={"tokens": tokens, "learning_rate": base * rate})
     taught = {"distillation_weight": params.study.distillation_weight if arm.taught else 0.0}

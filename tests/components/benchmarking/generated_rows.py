@@ -1,4 +1,4 @@
-"""Rows made up for any definition of lm-eval: fields by the names that its templates and functions use, values by trial."""
+"""Made-up rows for any definition of lm-eval: fields from its templates and functions, values by trial and error."""
 
 import ast
 import inspect
@@ -84,7 +84,7 @@ HAND_MADE = {name: rows * 3 for name, rows in HAND_MADE.items()}
 
 
 def fields_of(config: dict[str, Any]) -> list[str]:
-    """Names that a definition may read from a row: of its templates, and texts by which its functions index something."""
+    """Fields that a definition may read from a row: variables of its templates, and texts that its functions use as keys."""
     from jinja2 import Environment, TemplateSyntaxError, meta
 
     found: dict[str, None] = {}
@@ -118,7 +118,7 @@ def _source(function: Any) -> str:
 
 
 def _indices(source: str) -> list[str]:
-    """Constants by which something is indexed, or asked for with `get`."""
+    """Text constants that are used as an index or as the first argument of `get`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         value = node.slice if isinstance(node, ast.Subscript) else None
@@ -152,7 +152,7 @@ def candidates(name: str) -> tuple[Any, ...]:
 
 
 def rows_for(fields: list[str], attempt: int, count: int = 4) -> list[dict[str, Any]]:
-    """Rows of one trial: the first one takes the likeliest value of each field."""
+    """Rows of one trial; the first trial takes the most likely value of each field."""
     draw = random.Random(attempt)
     kinds = {}
     for name in fields:

@@ -35,6 +35,23 @@ def test_parts_weigh_equally_or_by_their_examples():
     assert by_tasks[1] == by_examples[1] == "acc"
 
 
+@pytest.mark.parametrize("average", ["tasks", "examples"])
+@pytest.mark.parametrize(
+    ("headlines", "metrics", "headline"),
+    [(("f1", "f1"), ({"acc": 0.5, "f1": 0.4}, {"acc": 0.5, "f1": 0.6}), "f1"), (("acc", "f1"), ({"acc": 0.4}, {"f1": 0.6}), "accuracy")],
+)  # fmt: skip
+def test_a_headline_that_examples_or_tasks_lack_still_has_a_mean(average, headlines, metrics, headline):
+    tasks = (*(task(name, "m", own) for name, own in zip("ab", headlines, strict=True)), task("x", "x", "exact_match"))
+    values = dict(zip("abx", (*metrics, {"exact_match": 0.1}), strict=True))
+    figures = {name: {m: {"value": v, "stderr": 0.1, "n": 2} for m, v in own.items()} for name, own in values.items()}
+    rows = {"a": [{"acc": 0.0}, {"acc": 1.0}], "b": [{"acc": None}, {"acc": 1.0}]}
+    plan = Suite("s", tasks, {"m": average}, {})
+    found = benchmark_scores(plan, figures, rows, {})
+    assert found["m"][1] == headline
+    assert found["m"][0][headline]["value"] == pytest.approx(0.5)
+    assert group(plan, found)[1]["accuracy"]["value"] == pytest.approx(0.3)
+
+
 def test_a_benchmark_of_which_a_task_failed_has_no_score():
     tasks = (task("m_a", "m"), task("m_b", "m"), task("p", "p"))
     figures, rows = scored(tasks, {"m_a": [1.0], "m_b": [0.0], "p": [1.0]})

@@ -1,4 +1,4 @@
-"""Written answers: right by number, option or words, whatever stands around them."""
+"""Written answers: right by number, option or words, whatever surrounds them."""
 
 import json
 

@@ -135,9 +135,9 @@ SAID = {
     [
         (
             {"definition": "super_glue/record/default.yaml"},
-            "needs what is not installed: No module named 'transformers.data",
+            "needs a package that is not installed: No module named 'transformers.data",
         ),
-        ({"definition": "squad_completion/squad_completion.yaml"}, "is a program of its own"),
+        ({"definition": "squad_completion/squad_completion.yaml"}, "is a Python class without a prompt and metrics"),
         ({"definition": "glue/cola/default.yaml"}, "needs a field that a row lacks"),
         (
             {"definition": "mmlu/default/mmlu_anatomy.yaml", "shots": 5},
@@ -145,7 +145,7 @@ SAID = {
         ),
         (
             {"config": SAID | {"metric_list": [{"metric": "bypass"}]}},
-            "leaves the scoring of this task to somebody else",
+            "lm-eval does not score this task itself",
         ),
         (
             {"config": SAID | {"metric_list": [{"metric": "acc", "aggregation": "no such"}]}},

@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.benchmarking.layout import SHORTEST_STEM, batches_of, common, is_plain, rows_of, tokens_of, visible_of
+from components.benchmarking.layout import (
+    SHORTEST_STEM,
+    batches_of,
+    common_length,
+    is_plain,
+    rows_of,
+    tokens_of,
+    visible_of,
+)
 
 # Few symbols and long common beginnings, so that sequences share much.
 SEQUENCES = st.lists(
@@ -77,10 +85,10 @@ def test_causal_attention_is_enough_where_nothing_branches():
 
 
 def test_common_beginnings():
-    assert common((1, 2, 3), (1, 2, 4)) == 2
-    assert common((), (1,)) == 0
-    assert common((1, 2, 3), (1, 2, 3, 4)) == 3
-    assert common((1, 2, 3), (1, 2, 3), 1) == 1
+    assert common_length((1, 2, 3), (1, 2, 4)) == 2
+    assert common_length((), (1,)) == 0
+    assert common_length((1, 2, 3), (1, 2, 3, 4)) == 3
+    assert common_length((1, 2, 3), (1, 2, 3), 1) == 1
 
 
 def test_a_batch_that_is_large_enough_takes_no_row_that_would_be_mostly_padding():

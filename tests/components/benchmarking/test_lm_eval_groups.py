@@ -1,8 +1,8 @@
-"""Every group of lm-eval's definitions on made-up rows, beside lm-eval's own HFLM: equal figures, or a named reason.
+"""Every group of lm-eval's definitions on made-up rows: figures equal to those of lm-eval's HFLM, or a named reason.
 
     PHIFORGE_GROUPS=out.md python -m pytest -m slow tests/components/benchmarking/test_lm_eval_groups.py
 
-writes the table of what is not supported, as docs/benchmarking.md has it.
+also writes the outcome for each definition, on which the table in docs/benchmarking.md is based.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def definitions():
 
 @pytest.fixture(scope="module")
 def models(checkpoint, tmp_path_factory):
-    """A Phi of 1,024 positions, ours and as HFLM has it."""
+    """A Phi with 1,024 positions, in our scorer and in HFLM."""
     from dataclasses import replace
 
     from lm_eval.models.huggingface import HFLM
@@ -79,7 +79,7 @@ def task_of(name, config, rows):
 
 
 def scored(definition, config, models):
-    """Our figures and HFLM's on the first rows that the definition takes; (None, reason) if there are none."""
+    """Our figures and HFLM's on the first rows that the definition accepts; (None, reason) if it accepts none."""
     from lm_eval.evaluator import evaluate
 
     from components.benchmarking.benchmark import _ask
@@ -102,15 +102,17 @@ def scored(definition, config, models):
             continue
         try:
             found = _ask(ours, task, 3, None, gold=False).scores
-        except StepError as error:  # such as a right answer that is none of the choices, which lm-eval counts as wrong
+        except (
+            StepError
+        ) as error:  # such as a correct answer that is not among the choices, which lm-eval counts as wrong
             reason = reason or str(error)
             continue
         except BaseException as error:  # noqa: BLE001 - definitions may raise anything
-            # What lm-eval itself makes of these rows is no number, so there is no score to give.
+            # There is nothing to compare if lm-eval has no number for these rows either.
             numbers = [v for key, v in expected["results"][name].items() if "," in key and _is_number(v)]
             found = {"failed": {"value": reason_of(error)}} if numbers else {}
         return found, expected["results"][name]
-    return None, f"no rows that suit it were found: {reason}"
+    return None, f"it accepts none of the rows made up for it: {reason}"
 
 
 def _is_number(value):
@@ -118,7 +120,7 @@ def _is_number(value):
 
 
 def differences(found, expected):
-    """Figures that are not equal; lm-eval's own that are no numbers are left out of both."""
+    """Figures that are not equal; a figure that is not a number in lm-eval must be missing here."""
     wrong = []
     for key, value in expected.items():
         metric, _, filtered = key.partition(",")

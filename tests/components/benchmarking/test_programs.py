@@ -8,7 +8,7 @@ import pytest
 from components.benchmarking import benchmark as step
 from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.data import Place
-from components.benchmarking.programs import METRICS, Judge, drawn, extract, jobs, reference
+from components.benchmarking.programs import METRICS, Judge, extract, jobs, reference, with_samples
 from components.benchmarking.suites import plan
 from components.benchmarking.tasks import build_tasks
 from components.errors import StepError
@@ -237,7 +237,7 @@ def test_the_flag_that_allows_it_reaches_the_sandbox(monkeypatch):
 
 
 def whole_function(row):
-    """A reference solution with its head, as a model that was asked in words presents it; the prompt's helpers are not repeated."""
+    """A reference solution with its head, as a chat model presents it; the prompt's helpers are not repeated."""
     if "entry_point" not in row:
         return row["code"]
     head = row["prompt"][row["prompt"].rindex(f"def {row['entry_point']}") :]
@@ -247,7 +247,7 @@ def whole_function(row):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("humaneval", 164), ("mbpp", 500)])
 def test_every_reference_solution_passes_on_the_benchmarks_own_path(sandbox, shared_data, name, count):
-    """As the completion that lm-eval expects, and fenced among words."""
+    """Both as the completion that lm-eval expects and as a fenced block within prose."""
     task = next(task for task in plan("phi2", Place(shared_data / "benchmarks")).tasks if task.name == name)
     judge = Judge(sandbox)
     scores = [judge(row, [reference(row)], STOPS) for row in task.rows]
@@ -297,7 +297,7 @@ def test_draws_are_asked_for_told_and_scored(sandbox, checkpoint, tmp_path, monk
 def test_one_program_a_problem_changes_nothing(tmp_path):
     write(tmp_path, "humaneval", [HUMANEVAL])
     (task,) = plan("phi2", Place(tmp_path)).tasks
-    assert drawn(task, 1, 0.2) is task
-    many = drawn(task, 5, 0.2)
+    assert with_samples(task, 1, 0.2) is task
+    many = with_samples(task, 5, 0.2)
     assert many.config["repeats"] == 5
     assert many.config["generation_kwargs"]["until"] == task.config["generation_kwargs"]["until"]

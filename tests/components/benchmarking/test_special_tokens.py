@@ -1,4 +1,4 @@
-"""Tokens that begin and end a text: those of the checkpoint's files, as lm-eval's HFLM has them; and what the stored answers are keyed by."""
+"""Tokens that begin and end a text come from the checkpoint's files, as in lm-eval's HFLM; stored answers depend on these files."""
 
 import json
 import shutil

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from components.benchmarking.benchmark import Job, benchmark
-from components.benchmarking.data import Place, boolq, hash_rows, hellaswag, sample, spread
+from components.benchmarking.data import Place, boolq, hash_rows, hellaswag, sample, take_evenly
 from components.benchmarking.suites import known, plan
 from components.benchmarking.tasks import build_tasks, definition_sha256
 from components.errors import StepError
@@ -197,8 +197,8 @@ def test_small_parts():
     assert len(sample(rows, 11, 3, 1)) == 3
     assert len(sample(rows, 0, 10**12, 1)) == 12
     assert sample(rows, 11, 3, 1) == sample(rows, 11, 3, 1)
-    assert [row["i"] for row in spread(rows, "label", 2)] == [0, 1, 6, 7]
-    assert spread(rows, "label", 0) == rows
+    assert [row["i"] for row in take_evenly(rows, "label", 2)] == [0, 1, 6, 7]
+    assert take_evenly(rows, "label", 0) == rows
     assert boolq({"answer": True})["label"] == 1
     raw = {"ind": 1, "activity_label": "Health", "ctx_a": "[header] Rest. [title] Lie down.", "ctx_b": "", "label": "2"}
     assert hellaswag(raw | {"endings": ["[step] a", "b"]}) == {
