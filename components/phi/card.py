@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.phi.checkpoint import initial_lineage
 from components.phi.model import PhiConfig
 from components.results.tables import escape_markdown, markdown_table
 
@@ -74,17 +75,10 @@ def _training(lineage: Mapping[str, Any]) -> list[str]:
     chain: Any = lineage
     while isinstance(chain, Mapping) and chain:
         lines.append(f"- {_stage(chain)}")
-        chain = _initial(chain)
+        chain = initial_lineage(chain)
     if not lines:
         return ["The checkpoint has no lineage, so its training is unknown."]
-    return lines + _data(lineage if "by_kind" in lineage else _initial(lineage))
-
-
-def _initial(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The lineage of the checkpoint that training started from; empty if it is not in this project's form."""
-    initial = lineage.get("initial")
-    before = initial.get("lineage") if isinstance(initial, Mapping) else None
-    return before if isinstance(before, Mapping) else {}
+    return lines + _data(lineage if "by_kind" in lineage else initial_lineage(lineage))
 
 
 def _data(lineage: Mapping[str, Any]) -> list[str]:

@@ -68,27 +68,33 @@ def read_carried(initial: Path, model: Phi, settings: TrainingParams) -> dict[st
     """
     apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     path = initial / NEW_PARAMETERS
-    if not apart and (settings.carried_lr_ratio == 1 or not path.is_file()):
-        return None
     if not path.is_file():
+        if not apart:
+            return None
         raise StepError(
             f"training.carried_freeze_fraction and carried_warmup_fraction need {path}, which growth writes; start from a "
             "grown checkpoint or set both to 0"
         )
     try:
         masks = load_file(path)
-        by_hf = {name.removesuffix(".rows"): _carried(masks, name) for name in masks if name.endswith(".rows")}
-        carried = our_names(model.config, by_hf)
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        if any(mask.dtype != torch.bool for mask in masks.values()):
+            raise TypeError("a tensor is not of type bool")
+        carried = our_names(model.config, {name: ~new for name, new in new_entries(masks).items()})
+    except (OSError, SafetensorError, LookupError, TypeError, RuntimeError) as error:
         raise StepError(f"{path} is not what growth writes ({error}); grow the checkpoint again") from error
     for name, parameter in model.named_parameters():
         shape, expected = tuple(carried[name].shape), tuple(parameter.shape)
         if shape != expected:
             raise StepError(f"{path} has the shape {shape} for {name}, expected {expected}; grow the checkpoint again")
-    return carried
+    return carried if apart or settings.carried_lr_ratio != 1 else None
 
 
-def _carried(masks: Mapping[str, Tensor], name: str) -> Tensor:
-    rows = ~masks[name]
-    columns = masks.get(f"{name.removesuffix('.rows')}.columns")
-    return rows if columns is None else rows[:, None] & ~columns[None, :]
+def new_entries(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Which entries of each tensor growth added, by Hugging Face's names: bool of the tensor's shape.
+
+    Args:
+        masks: the content of `state/new_parameters.safetensors`.
+    """
+    rows = {name.removesuffix(".rows"): mask for name, mask in masks.items() if name.endswith(".rows")}
+    columns = {name: masks[f"{name}.columns"] for name in rows if f"{name}.columns" in masks}
+    return {name: new[:, None] | columns[name] if name in columns else new for name, new in rows.items()}

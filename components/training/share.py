@@ -19,6 +19,7 @@ from components.phi import checkpoint
 from components.phi.model import Phi
 from components.phi.weights import NEW_PARAMETERS, our_names
 from components.results.statistics import ratio
+from components.training.carried import new_entries
 from components.training.data import HeldOut, HeldOutLoss
 from components.training.module import held_out_loss
 
@@ -38,7 +39,7 @@ def shares(initial: Path | None, trained: Phi, held_out: HeldOut) -> dict[str, A
     Returns:
         `gain` (nats per token) and, for the groups of `groups_of`: `entries` (their number), `share`, `damage` (nats per
         token) with its standard error over sequences, and `by_kind` (share for each kind of text). None if the checkpoint
-        was not grown.
+        was not grown, or if training left the loss on a kind of text as it was.
     """
     if initial is None or not (initial / NEW_PARAMETERS).is_file():
         return None
@@ -56,6 +57,8 @@ def shares(initial: Path | None, trained: Phi, held_out: HeldOut) -> dict[str, A
     everything = {name: torch.ones_like(tensor, dtype=torch.bool) for name, tensor in end.items()}
     after = measure()
     gain = (measure(everything).nats - after.nats).sum(axis=0)  # (kinds,)
+    if not gain.all():
+        return None
     found: dict[str, Any] = {"gain": float(gain.sum() / held_out.tokens.sum())}
     for group, masks in groups_of(load_file(initial / NEW_PARAMETERS)):
         damage = measure(our_names(trained.config, masks)).nats - after.nats
@@ -79,29 +82,26 @@ def groups_of(new_parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[
     Args:
         new_parameters: the content of `state/new_parameters.safetensors`.
     """
-    names = [name.removesuffix(".rows") for name in new_parameters if name.endswith(".rows")]
-    new, places = {}, {}
-    inserted = _inserted(names, new_parameters)
-    for name in names:
+    new, places = new_entries(new_parameters), {}
+    inserted = _inserted(new_parameters)
+    for name in new:
         rows, columns = new_parameters[f"{name}.rows"], new_parameters.get(f"{name}.columns")
-        new[name] = rows if columns is None else rows[:, None] | columns[None, :]
-        places[name] = _places(
-            name, new[name], rows, columns, name.rpartition("layers.")[2].partition(".")[0] in inserted
-        )
+        places[name] = _places(name, new[name], rows, columns, _block(name) in inserted)
     yield NEW, new
     yield COPIED, {name: ~mask for name, mask in new.items()}
     for place in (BLOCKS, HEADS, UNITS, WIDTH):
-        yield place, {name: places[name].get(place, torch.zeros_like(new[name])) for name in names}
+        yield place, {name: places[name].get(place, torch.zeros_like(new[name])) for name in new}
 
 
-def _inserted(names: list[str], new_parameters: Mapping[str, Tensor]) -> set[str]:
+def _inserted(new_parameters: Mapping[str, Tensor]) -> set[str]:
     """Numbers of the blocks in which every row of every tensor is new."""
-    by_block: dict[str, bool] = {}
-    for name in names:
-        if ".layers." in name:
-            block = name.rpartition("layers.")[2].partition(".")[0]
-            by_block[block] = by_block.get(block, True) and bool(new_parameters[f"{name}.rows"].all())
-    return {block for block, whole in by_block.items() if whole}
+    rows = {name: mask for name, mask in new_parameters.items() if ".layers." in name and name.endswith(".rows")}
+    return {_block(name) for name in rows} - {_block(name) for name, mask in rows.items() if not mask.all()}
+
+
+def _block(name: str) -> str:
+    """The number of the block that a tensor belongs to."""
+    return name.rpartition("layers.")[2].partition(".")[0]
 
 
 def _places(name: str, new: Tensor, rows: Tensor, columns: Tensor | None, inserted: bool) -> dict[str, Tensor]:

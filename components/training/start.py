@@ -1,7 +1,9 @@
 """The start of a training run: random weights, or a checkpoint that fits the tokens."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +22,8 @@ from components.training.carried import read_carried
 from components.training.data import BatchLoader
 from components.training.distillation import read_teacher
 from components.training.optimizers import PhiOptimizer
+
+MOST_TOKENS = 2**53  # a larger number in a lineage is a mistake or an attack, and too large for int64 positions
 
 
 @dataclass(frozen=True)
@@ -126,18 +130,20 @@ def starting_model(
 def sequences_read(initial: Path | None, tokens: Tokens, length: int, seed: int) -> int:
     """Sequences that a checkpoint and its ancestors were trained on in the order of this run, which goes on after them.
 
-    An ancestor with other tokens or another seed had another order, so what it read is not known to come first: the count
-    ends there.
+    An ancestor with other tokens or another seed had another order, and one of another project says nothing, so what it
+    read is not known to come first: the count ends there.
     """
-    lineage, count = {} if initial is None else checkpoint.read_lineage(initial), 0
+    lineage: Mapping[str, Any] = {} if initial is None else checkpoint.read_lineage(initial)
+    count = 0
     while lineage:
         if lineage.get("tokens_fingerprint") not in (None, tokens.manifest.fingerprint):
             break
         if lineage.get("step") == "training":
-            if lineage.get("seed") != seed:
+            read = lineage.get("training_tokens")
+            if lineage.get("seed") != seed or not isinstance(read, int) or not 0 <= read < MOST_TOKENS:
                 break
-            count += int(lineage.get("training_tokens", 0)) // length
-        lineage = (lineage.get("initial") or {}).get("lineage") or {}
+            count += read // length
+        lineage = checkpoint.initial_lineage(lineage)
     return count
 
 

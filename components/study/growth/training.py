@@ -58,11 +58,11 @@ def source_of(small: Path, seed: int) -> dict[str, Any]:
         StepError: it was trained with another seed, or isn't ours.
     """
     lineage = checkpoint.read_lineage(small)
-    if not lineage or "flops" not in lineage or "training_tokens" not in lineage:
+    if not all(isinstance(lineage.get(key), int | float) for key in ("flops", "training_tokens")):
         raise StepError(f"{small} has no lineage.json with the cost of its training; train it with components.training")
-    if lineage["seed"] != seed:
+    if lineage.get("seed") != seed:
         raise StepError(
-            f"{small} was trained with seed {lineage['seed']}; expected seed {seed}; give the model of that seed"
+            f"{small} was trained with seed {lineage.get('seed')}; expected seed {seed}; give the model of that seed"
         )
     return lineage
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from components.errors import StepError
 from components.params import TrainingParams
@@ -81,6 +81,12 @@ def test_a_checkpoint_that_was_not_grown_is_refused(call: Any, settings: dict[st
     save_file(masks, tmp_path / "plain" / NEW_PARAMETERS)
     with pytest.raises(StepError, match=r"has the shape \(3,\) for embed\.weight"):
         read_carried(tmp_path / "plain", model, TrainingParams(carried_freeze_fraction=0.5))
-    (tmp_path / "plain" / NEW_PARAMETERS).write_bytes(b"no tensors")
-    with pytest.raises(StepError, match="is not what growth writes"):
-        read_carried(tmp_path / "plain", model, TrainingParams(carried_freeze_fraction=0.5))
+    whole = {f"{name}.rows": torch.zeros(len(tensor)) for name, tensor in to_state(model).items()}
+    flat = {f"{name}.rows": torch.tensor(True) for name in to_state(model)}
+    flat |= {name.replace("rows", "columns"): mask.clone() for name, mask in flat.items()}
+    for content in (b"no tensors", save({}), save(whole), save(flat)):
+        (tmp_path / "plain" / NEW_PARAMETERS).write_bytes(content)
+        # Also with the same rate for all: the shares are measured from this file when the training is over.
+        for training in (TrainingParams(carried_freeze_fraction=0.5), TrainingParams(carried_lr_ratio=1.0)):
+            with pytest.raises(StepError, match="is not what growth writes"):
+                read_carried(tmp_path / "plain", model, training)

@@ -62,3 +62,5 @@ def test_a_training_run_says_what_new_entries_carry(call: Any, settings: dict[st
     assert frozen[NEW]["share"] == pytest.approx(1.0, abs=1e-6)
     assert frozen[COPIED]["share"] == pytest.approx(0.0, abs=1e-6)
     assert "growth" not in call("again")
+    settings["small"]["learning_rate"] = 1e-30  # nothing is gained, so nothing has a share of it
+    assert "growth" not in call("still", initial=tmp_path / "grown")

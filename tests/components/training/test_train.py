@@ -15,12 +15,15 @@ import pytest
 import torch
 
 from components.errors import StepError
+from components.files import write_json
 from components.phi import checkpoint
 from components.phi.model import Phi
 from components.running.progress import parse
+from components.tokens import Tokens
 from components.tracking import weights_sha256
 from components.training import module as module_file
 from components.training.callbacks import CURVE
+from components.training.start import sequences_read
 
 Call = Callable[..., dict[str, Any]]
 
@@ -175,6 +178,28 @@ def test_training_goes_on_in_the_order_of_its_start(
     initial = checkpoint.read_lineage(tmp_path / "continued")["initial"]
     assert initial["weights_sha256"] == weights_sha256(tmp_path / "start")
     assert initial["lineage"]["training_tokens"] == 3072
+
+
+@pytest.mark.parametrize(
+    ("changes", "read"),
+    [
+        ({}, 2 * 3072 // 32),
+        ({"initial": None}, 3072 // 32),
+        ({"initial": ["foreign"]}, 3072 // 32),
+        ({"initial": {"lineage": ["foreign"]}}, 3072 // 32),
+        ({"initial": {"lineage": {"step": "training", "seed": 3, "training_tokens": "many"}}}, 3072 // 32),
+        ({"tokens_fingerprint": ["foreign"]}, 0),
+        ({"seed": {}}, 0),
+        *(({"training_tokens": number}, 0) for number in ("3072", [3072], None, -1, 1.5, 10**400)),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_foreign_lineage_moves_no_order(tokens: Path, tmp_path: Path, changes: dict[str, Any], read: int) -> None:
+    opened = Tokens.open(tokens)
+    own = {"step": "training", "seed": 3, "training_tokens": 3072, "tokens_fingerprint": opened.manifest.fingerprint}
+    grown = {"step": "transfer", "tokens_fingerprint": None, "initial": {"lineage": own}}
+    write_json(tmp_path / "lineage.json", own | {"initial": {"lineage": grown}} | changes)
+    assert sequences_read(tmp_path, opened, 32, 3) == read
 
 
 def test_compiling_from_a_folder_with_a_blank_is_refused_at_once(
