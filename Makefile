@@ -1,5 +1,5 @@
 # `make run` and `make test` are the two commands; each does its own set-up first.
-# Paths stay relative, so that a blank in the folder's name does no harm.
+# Paths stay relative, so that a space in the folder's name does no harm.
 PYTHON ?= $(firstword $(shell command -v python3 python3.14 python3.13 python3.12 python3.11))
 PY := .venv/bin/python
 UV := $(PY) -m uv
