@@ -23,7 +23,8 @@ def main() -> int:
     broken = [
         f"{page.relative_to(ROOT)}: {target}: no such file or heading" for page in pages for target in faults(page)
     ]
-    print("\n".join(broken))
+    for line in broken:
+        print(line)
     return bool(broken)
 
 
