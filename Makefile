@@ -1,10 +1,10 @@
 # `make run` and `make test` are the two commands; each does its own set-up first.
-# Paths stay relative, so that a blank in the folder's name does no harm.
+# Paths stay relative, so that a space in the folder's name does no harm.
 PYTHON ?= $(firstword $(shell command -v python3 python3.14 python3.13 python3.12 python3.11))
 PY := .venv/bin/python
 UV := $(PY) -m uv
 
-# Without bytecode every import compiles again: seconds of CPU a process.
+# Without bytecode every import compiles again: seconds of CPU per process.
 unexport PYTHONDONTWRITEBYTECODE
 # uv reads its own variables; hand it the index and the folder of wheels that the machine's pip is configured with.
 # Not pip's extra indexes: uv would prefer a package of theirs to the one of the same name that was meant. Set UV_INDEX
@@ -77,9 +77,9 @@ types: setup ## types alone, as `make checks` has them
 
 setup: .venv/installed .venv/bin/phiforge ## make .venv with the locked dependencies and the command phiforge
 
-# Two things are not in the lock: the machine's own torch wheel, for other CUDA libraries or none, which PIP_FIND_LINKS
-# holds and whose owner answers for it, and the libraries that such a wheel names. Its version has a suffix, as in
-# 2.13.0+cpu; uv leaves it in place.
+# Two things are not in the lock: a torch wheel of the machine's own in PIP_FIND_LINKS, for other CUDA libraries or none,
+# and the libraries that such a wheel names; its owner vouches for them. Its version has a suffix, as in 2.13.0+cpu; uv
+# leaves it in place.
 .venv/installed: requirements.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Phiforge needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=/path/to/python3.12")'
 	@echo "Setting up .venv (once; a few minutes)"

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "docs/**/*.md", "bench/*.md", ".github/*.md")
 
-_LINK = re.compile(r"\]\(<?([^)\s>]+)")
+LINK = re.compile(r"\]\(<?([^)\s>]+)")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
 
@@ -23,13 +23,14 @@ def main() -> int:
     broken = [
         f"{page.relative_to(ROOT)}: {target}: no such file or heading" for page in pages for target in faults(page)
     ]
-    print("\n".join(broken))
+    for line in broken:
+        print(line)
     return bool(broken)
 
 
 def faults(page: Path) -> Iterator[str]:
     """The links of a page that lead to nothing."""
-    for target in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+    for target in LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = unquote(target).partition("#")

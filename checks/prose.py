@@ -44,7 +44,8 @@ LEANING = re.compile(
 def main() -> int:
     """Print every place with its rule; returns the exit status."""
     lines = [line for path in pages() for line in faults(path.read_text(encoding="utf-8"), path.relative_to(ROOT))]
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
     return bool(lines)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import StepError
 from components.files import scratch_directory
 from components.foreign.terminal import printable
+from components.running.options import Help
 from flows.models import find_model
 from flows.server import port_taken
 from flows.settings import project_root, state_folder
@@ -165,7 +166,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=prog,
         description="Talk to a model: it continues text, or chats if its checkpoint has a chat template.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     add: Any = made.add_argument
     named = (

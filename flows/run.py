@@ -129,7 +129,11 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
         made.set_defaults(texts=[])
         titles = "; ".join(f"{name}: {definition.title}" for name, definition in DEFINITIONS.items())
         made.add_argument(
-            "flow", nargs="?", choices=tuple(DEFINITIONS), default=PIPELINE.flow, help=f"{titles} (default %(default)s)"
+            "flow",
+            nargs="?",
+            choices=tuple(DEFINITIONS),
+            default=PIPELINE.flow,
+            help=f"{titles} (default: {PIPELINE.flow})",
         )
     if not plan:
         made.add_argument(

@@ -31,6 +31,7 @@ from components.documents import KINDS, Document, Drop, document_id, metadata_of
 from components.errors import StepError
 from components.files import STATE, read_json, read_text
 from components.params import PARAMS_FILE, CurationParams, Params, load_params
+from components.running.options import Help
 from components.text.shingles import shingle_sets
 from components.tracking import project_home
 
@@ -336,34 +337,27 @@ def _read(path: Path) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="python -m components.curation.why", description=__doc__)
+    made = argparse.ArgumentParser(prog="python -m components.curation.why", description=__doc__, formatter_class=Help)
     made.add_argument("id", nargs="?", help=f"id of a document, or at least its first {SHORTEST} digits")
     made.add_argument(
         "--text", type=Path, metavar="FILE", help="a text, or a piece of one, instead of an id; - reads input"
     )
-    made.add_argument(
-        "--kind", choices=KINDS, default="prose", help="kind of a text that no run has seen (default %(default)s)"
+    made.add_argument("--kind", choices=KINDS, default="prose", help="kind of a text that no run has seen")
+    for name, default, described in (
+        ("documents", "data/raw", "raw documents"),
+        ("curated", "data/curated", "curated documents"),
+        ("ledger", "data/ledger/curation.parquet", "ledger of the dropped documents"),
+        ("report", "reports/curation", "report that names the run's classifier"),
+    ):
+        metavar = "FILE" if name == "ledger" else "DIR"
+        made.add_argument(f"--{name}", type=Path, default=Path(default), metavar=metavar, help=described)
+    work = (
+        f"folder of curation's kept results, with the classifier (default: {STATE}/{WORK} in the project's main folder)"
     )
+    made.add_argument("--work", type=Path, metavar="DIR", help=work)
+    made.add_argument("--params", type=Path, default=PARAMS_FILE, metavar="FILE", help="parameters")
     made.add_argument(
-        "--documents", type=Path, default=Path("data/raw"), metavar="DIR", help="raw documents (default %(default)s)"
-    )
-    made.add_argument("--curated", type=Path, default=Path("data/curated"), metavar="DIR", help="default %(default)s")
-    made.add_argument(
-        "--ledger", type=Path, default=Path("data/ledger/curation.parquet"), metavar="FILE", help="default %(default)s"
-    )
-    made.add_argument(
-        "--report",
-        type=Path,
-        default=Path("reports/curation"),
-        metavar="DIR",
-        help="report that names the classifier (default %(default)s)",
-    )
-    made.add_argument(
-        "--work", type=Path, metavar="DIR", help=f"holds it (default {STATE}/{WORK} in the project's main folder)"
-    )
-    made.add_argument("--params", type=Path, default=PARAMS_FILE, metavar="FILE", help="default %(default)s")
-    made.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one; repeatable"
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one parameter; repeatable"
     )
     return made
 

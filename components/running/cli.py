@@ -23,6 +23,7 @@ from components.files import NO_ROOM, not_a_file, write_json
 from components.foreign.addresses import without_secrets
 from components.foreign.terminal import printable, printable_text
 from components.params import PARAMS_FILE, Params, load_params
+from components.running.options import Help
 from components.sandbox import kernel
 from components.tracking import Tracker, flat_numbers, track
 
@@ -135,7 +136,7 @@ def _parser(command: Command) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m components.{command.step}",
         description=command.description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
     )
     for a in command.inputs + command.outputs:
         kwargs: dict[str, Any] = {"help": a.help, "required": a.required, "type": a.type, "default": a.default}

@@ -16,7 +16,7 @@ from components.errors import StepError
 from flows import champion, command, run, settings, step
 from flows.command import COMMANDS, check_folder, main
 from flows.completion import tree
-from flows.definitions import DEFINITIONS
+from flows.definitions import DEFINITIONS, PIPELINE
 
 ROOT = Path(__file__).parents[2]
 TARGETS = dict(
@@ -55,6 +55,13 @@ def test_each_command_explains_itself_under_its_own_name(name: str, capsys, tmp_
         main([name, "--help"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: phiforge {name} ")
+
+
+def test_make_run_explains_itself(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--help"])
+    assert ended.value.code == 0
+    assert f"(default: {PIPELINE.flow})" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("flow", DEFINITIONS)

@@ -235,3 +235,12 @@ def test_a_full_disk_is_one_line_without_a_traceback(tmp_path: Path, capsys: Any
     assert capsys.readouterr().err == (
         "error: demo: disk full for out/part-00000.parquet: No space left on device; free some space and run again\n"
     )
+
+
+def test_help_names_the_defaults_that_there_are(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command(None), ["--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--params FILE parameters (default: params.yaml)" in shown
+    assert shown.count("(default: ") == 1
