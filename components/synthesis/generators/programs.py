@@ -226,14 +226,14 @@ def code_errors(draw: Draw) -> Draft:
     n, row = draw.randint(1, 40), [draw.randint(0, 9) for _ in range(draw.randint(1, 3))]
     word, other = draw.sample([word for word in draw.lexicon["nouns"] if len(word) <= 6], 2)
     expression, answer, reason = draw.choice((
-        (f"int('{word}')", "ValueError", f"'{word}' is no number."),
-        (f"float('{word}')", "ValueError", f"'{word}' is no number."),
+        (f"int('{word}')", "ValueError", f"'{word}' is not a number."),
+        (f"float('{word}')", "ValueError", f"'{word}' is not a number."),
         (f"{row}.index({n + 10})", "ValueError", "The value is not in the list."),
         (f"'{word}' + {n}", "TypeError", "A text and a number cannot be added."),
         (f"{n} + '{n}'", "TypeError", "A number and a text cannot be added."),
         (f"len({n})", "TypeError", "A number has no length."),
         (f"{row} + {n}", "TypeError", "A list and a number cannot be added."),
-        (f"{{'{word}': {n}}}['{other}']", "KeyError", f"'{other}' is no key."),
+        (f"{{'{word}': {n}}}['{other}']", "KeyError", f"'{other}' is not a key."),
         (f"{row}[{len(row) + n}]", "IndexError", f"The list has only {len(row)} items."),
         (f"'{word}'[{len(word) + n}]", "IndexError", f"The text has only {len(word)} letters."),
         (f"[].pop({n})", "IndexError", "The list is empty."),
