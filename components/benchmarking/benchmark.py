@@ -11,7 +11,7 @@ from components.benchmarking import records as rows_of
 from components.benchmarking.aggregate import BASELINES, Figures, benchmark_scores, group, score_task
 from components.benchmarking.contamination import contamination, texts_of
 from components.benchmarking.data import Place, offline, take_evenly
-from components.benchmarking.exam import TRANSFER
+from components.benchmarking.exam import REWORDED
 from components.benchmarking.figures import aggregated, is_share
 from components.benchmarking.gold import gold_bits
 from components.benchmarking.journal import CODE, Journal
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from components.sandbox import Sandbox
 
 FORMAT_VERSION = 1
-OF_TRANSFER = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # its entries
+OF_REWORDED = ("data", "truncated_prompts", "tasks", "protocols", "categories", "overall", "failed")  # its entries
 SCORER_VERSION = 3  # increase this when equal inputs may give other scores
 
 
@@ -110,22 +110,22 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     scores = _scores(suite, asked, failed) | {"limit": job.limit, "checkpoint": about}
     scores |= {"absent": list(suite.absent)} if suite.absent else {}
     reworded: dict[str, TaskResult] = {}
-    if suite.transfer:
-        reworded, missing = _ask_all(scorer, suite.transfer, job.limit, params, identity)
-        found = _scores(suite.transfer, reworded, missing)
-        scores[TRANSFER] = {key: found[key] for key in OF_TRANSFER}
+    if suite.reworded:
+        reworded, missing = _ask_all(scorer, suite.reworded, job.limit, params, identity)
+        found = _scores(suite.reworded, reworded, missing)
+        scores[REWORDED] = {key: found[key] for key in OF_REWORDED}
     if job.corpus:
-        together = contamination(asked | {f"{TRANSFER}/{name}": found for name, found in reworded.items()}, job.corpus)
+        together = contamination(asked | {f"{REWORDED}/{name}": found for name, found in reworded.items()}, job.corpus)
         of_exam = {name: found for name, found in together["tasks"].items() if name in asked}
         scores["contamination"] = together | {"tasks": of_exam}
-        if suite.transfer:
-            scores[TRANSFER]["contamination"] = {name: together["tasks"][f"{TRANSFER}/{name}"] for name in reworded}
+        if suite.reworded:
+            scores[REWORDED]["contamination"] = {name: together["tasks"][f"{REWORDED}/{name}"] for name in reworded}
     _show(suite, scores)
     with atomic_directory(output) as partial:
         write_json(partial / "scores.json", scores)
         _write_examples(asked, partial / "examples.parquet")
         if reworded:
-            _write_examples(reworded, partial / f"{TRANSFER}.parquet")
+            _write_examples(reworded, partial / f"{REWORDED}.parquet")
     return summarise(suite.name, scores)
 
 
@@ -137,7 +137,7 @@ def check_whole(output: Path) -> None:
     """
     scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
     failed = {name: reason for name, reason in scores["failed"].items() if name not in scores.get("absent", ())}
-    failed |= {f"{TRANSFER}/{name}": reason for name, reason in scores.get(TRANSFER, {}).get("failed", {}).items()}
+    failed |= {f"{REWORDED}/{name}": reason for name, reason in scores.get(REWORDED, {}).get("failed", {}).items()}
     if failed:
         raise StepError(f"{len(failed)} tasks failed, the scores of the others are in {output}: {join_reasons(failed)}")
 
@@ -417,12 +417,12 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     }
     if scores["failed"]:
         summary["failed"] = len(scores["failed"])
-    if transfer := scores.get(TRANSFER):
-        summary[TRANSFER] = {
-            name: rounded(transfer["overall"][name]["value"])
+    if reworded := scores.get(REWORDED):
+        summary[REWORDED] = {
+            name: rounded(reworded["overall"][name]["value"])
             for name in ("acc", "chance", "majority")
-            if name in transfer["overall"]
-        } | {"categories": {name: headline(entry) for name, entry in transfer["categories"].items()}}
+            if name in reworded["overall"]
+        } | {"categories": {name: headline(entry) for name, entry in reworded["categories"].items()}}
     return {suite: summary}
 
 
@@ -434,8 +434,8 @@ def tracked_figures(output: Path) -> dict[str, float]:
     """The headline of each entry of `scores.json` with its standard error, for MLflow: `categories.math.acc.stderr`."""
     scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
     entries = {"overall": scores["overall"]}
-    if TRANSFER in scores:
-        entries[TRANSFER] = scores[TRANSFER]["overall"]
+    if REWORDED in scores:
+        entries[REWORDED] = scores[REWORDED]["overall"]
     for group_name in ("categories", "tasks"):
         entries |= {f"{group_name}.{name}": entry for name, entry in scores[group_name].items()}
     found = {}

@@ -9,7 +9,7 @@ from components.files import parse_json, read_text, sha256_file
 from components.foreign.confined import inside
 
 FORMAT_VERSION = 1
-TRANSFER = "transfer"  # subfolder of the exam: its held-out wordings, in the same form
+REWORDED = "reworded"  # subfolder of the exam: its held-out wordings, in the same form
 FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category": str}
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
 from components.benchmarking.definitions import check_changes, read_definition
-from components.benchmarking.exam import TRANSFER, TaskData, load_exam
+from components.benchmarking.exam import REWORDED, TaskData, load_exam
 from components.benchmarks import FOLDER
 from components.benchmarks.data import Place, Rows
 from components.errors import StepError, is_panic, shortened
@@ -140,7 +140,7 @@ class Suite:
         failed: the reasons, by benchmark or task.
         absent: the names in `failed` whose data is missing.
         prompt: the exam's template.
-        transfer: the exam's wordings and compositions that training never contains. Their scores are reported
+        reworded: the exam's wordings and compositions that training never contains. Their scores are reported
             separately and do not enter the exam's.
     """
 
@@ -149,7 +149,7 @@ class Suite:
     average: dict[str, str]
     failed: dict[str, str]
     prompt: str | None = None
-    transfer: "Suite | None" = None
+    reworded: "Suite | None" = None
     absent: tuple[str, ...] = ()
 
 
@@ -168,8 +168,8 @@ def plan(name: str, place: Place) -> Suite:
         StepError: the suite is unknown, the file is not a suite, or no task can run.
     """
     if name == EXAM:
-        transfer = inside(place.folder, TRANSFER, "the exam") if place.folder else None
-        return _exam(place.folder, _exam(transfer) if transfer and transfer.is_dir() else None)
+        reworded = inside(place.folder, REWORDED, "the exam") if place.folder else None
+        return _exam(place.folder, _exam(reworded) if reworded and reworded.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []
     absent: list[str] = []
@@ -189,11 +189,11 @@ def plan(name: str, place: Place) -> Suite:
     return Suite(Path(name).stem, whole, average, failed, absent=tuple(absent))
 
 
-def _exam(folder: Path | None, transfer: Suite | None = None) -> Suite:
+def _exam(folder: Path | None, reworded: Suite | None = None) -> Suite:
     wrong: dict[str, str] = {}
     exam = load_exam(folder, wrong)
     tasks = tuple(_from_exam(data) for data in exam)
-    return Suite(EXAM, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt, transfer)
+    return Suite(EXAM, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt, reworded)
 
 
 def reason_of(error: BaseException) -> str:

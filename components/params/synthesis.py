@@ -63,7 +63,7 @@ class SynthesisParams(Section):
         le=0.5,
         description="Share of all questions, chosen by hash, that is reserved for the exam and never trained on",
     )
-    transfer_examples: int = Field(
+    reworded_examples: int = Field(
         40,
         ge=0,
         le=100_000,

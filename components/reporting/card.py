@@ -118,7 +118,7 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
         overall = model.scores.overall
         rows.append(["exam accuracy", with_error(overall.value, overall.stderr)])
         rows.append(["exam accuracy by guessing", decimal(overall.chance, 3)])
-    if model.scores and (reworded := model.scores.transfer.get("overall")):
+    if model.scores and (reworded := model.scores.reworded.get("overall")):
         rows.append(["exam accuracy, held-out wordings and compositions", with_error(reworded.value, reworded.stderr)])
     if case.transfer:
         rows.append(["start", f"grown from the small model ({case.transfer['operator']})"])

@@ -70,7 +70,7 @@ class Scores:
         bits: bits per byte of each example's correct answer.
         measured: the tasks' scores by all metrics, with their protocols.
         n_grams: by task, length of the n-grams that were searched for in the training corpus.
-        transfer: the exam in held-out wordings by category, with the mean over its tasks as `overall`; empty without it.
+        reworded: the exam in held-out wordings by category, with the mean over its tasks as `overall`; empty without it.
     """
 
     overall: Accuracy
@@ -83,7 +83,7 @@ class Scores:
     suite: str = EXAM
     measured: tuple[Measured, ...] = ()
     n_grams: dict[str, int] = field(default_factory=dict)
-    transfer: dict[str, Accuracy] = field(default_factory=dict)
+    reworded: dict[str, Accuracy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

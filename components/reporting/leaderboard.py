@@ -42,7 +42,7 @@ def _row(model: Evidence) -> dict[str, Any]:
     return row | {
         "exam_accuracy": overall.value if overall else None,
         "exam_stderr": overall.stderr if overall else None,
-        "exam_transfer": {name: a.as_json() for name, a in scores.transfer.items()} if scores else {},
+        "exam_reworded": {name: a.as_json() for name, a in scores.reworded.items()} if scores else {},
         "chance": overall.chance if overall else None,
         "majority": overall.majority if overall else None,
         "exam_bits_per_byte": scores.bits_per_byte if scores else None,
@@ -57,8 +57,8 @@ def summary(board: dict[str, Any]) -> dict[str, Any]:
     for row in board["models"]:
         for key in ("validation_loss", "validation_loss_stderr", "bits_per_byte", "exam_accuracy", "exam_stderr"):
             flat[f"{row['name']}_{key}"] = row[key]
-        if row["exam_transfer"]:
-            flat[f"{row['name']}_exam_transfer_accuracy"] = row["exam_transfer"]["overall"]["value"]
+        if row["exam_reworded"]:
+            flat[f"{row['name']}_exam_reworded_accuracy"] = row["exam_reworded"]["overall"]["value"]
     transfer = board["transfer"] or {}
     for key in (
         "max_relative_logit_difference",

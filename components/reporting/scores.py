@@ -63,16 +63,16 @@ def read_scores(directory: Path) -> Scores:
             + _better_forms(path, suite, content)
         ),
         n_grams={name: int(found["n"]) for name, found in about.items()},
-        transfer=_transfer(path, mapping(path, content, "transfer", {})),
+        reworded=_reworded(path, mapping(path, content, "reworded", {})),
     )
 
 
-def _transfer(path: Path, part: Mapping[str, Any]) -> dict[str, Accuracy]:
+def _reworded(path: Path, part: Mapping[str, Any]) -> dict[str, Accuracy]:
     """The exam in held-out wordings, by category and `overall`."""
     if not part.get(OVERALL):
         return {}
     entries = {**mapping(path, part, "categories"), OVERALL: part[OVERALL]}
-    return {name: _score(path, f"transfer.{name}", entry) for name, entry in sorted(entries.items())}
+    return {name: _score(path, f"reworded.{name}", entry) for name, entry in sorted(entries.items())}
 
 
 def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True) -> Figures | None:

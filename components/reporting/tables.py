@@ -26,7 +26,7 @@ GROUPS = (
     "new_units",
     "new_width",
 )  # of training's shares, in reading order
-TRANSFER = (
+REWORDED = (
     "Exam questions in wordings that no training text has, and two questions in one (composition). These scores are not "
     "part of any other mean. "
 )
@@ -44,7 +44,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[Table]:
         exam_differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
         _accuracy_table("Exam by task", case, "tasks"),
-        _accuracy_table("Exam in held-out wordings and compositions, by category", case, "transfer", TRANSFER),
+        _accuracy_table("Exam in held-out wordings and compositions, by category", case, "reworded", REWORDED),
         exam_overlap_table(case),
     ]
     return [table for table in found if table.rows]

@@ -1,6 +1,6 @@
 """Writes the exam: questions that training never sees, one JSONL file per task, with baselines to compare scores with.
 
-The folder contains the exam itself, which has new instances in practised wordings, and a folder `transfer` of the same
+The folder contains the exam itself, which has new instances in practised wordings, and a folder `reworded` of the same
 form with the held-out wordings.
 """
 
@@ -18,7 +18,7 @@ from components.synthesis.drafts import Draft, question_hash
 from components.synthesis.questions import VERSION, child_rng
 
 FORMAT_VERSION = 1
-TRANSFER = "transfer"  # subfolder with the held-out wordings
+REWORDED = "reworded"  # subfolder with the held-out wordings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Sheet:
 
 
 def write_exam(
-    directory: Path, exam: Mapping[str, Sheet], transfer: Mapping[str, Sheet], seed: int
+    directory: Path, exam: Mapping[str, Sheet], reworded: Mapping[str, Sheet], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write the exam and, if there are any, its held-out wordings.
 
@@ -40,11 +40,11 @@ def write_exam(
     """
     with atomic_directory(directory) as partial:
         about = _write_part(partial, exam, seed)
-        (partial / TRANSFER).mkdir()
-        of_transfer = _write_part(partial / TRANSFER, transfer, seed)
-        if not of_transfer:
-            shutil.rmtree(partial / TRANSFER)
-    return about, of_transfer
+        (partial / REWORDED).mkdir()
+        about_reworded = _write_part(partial / REWORDED, reworded, seed)
+        if not about_reworded:
+            shutil.rmtree(partial / REWORDED)
+    return about, about_reworded
 
 
 def _write_part(directory: Path, sheets: Mapping[str, Sheet], seed: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ RULES = {
     "no_question_left": "none of its questions was verified",
     "prompt_leak": "talks about the task instead of the subject",
     "refusal": "the model refused",
-    "transfer_full": "correct, but in a held-out wording of which the exam already has enough",
+    "reworded_full": "correct, but in a held-out wording of which the exam already has enough",
     "share_full": "correct, but the task already has its share",
     "task_exhausted": "the task has no new question",
     "too_long": "longer than a chapter",

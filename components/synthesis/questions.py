@@ -1,7 +1,7 @@
 """Draws questions until each task has its share, and verifies and accounts for each of them.
 
 Each draft ends in exactly one place: kept for training, kept for the exam (or its held-out wordings), or in the ledger
-with the rule that rejected it. So rows drawn = training + exam + transfer + ledger.
+with the rule that rejected it. So rows drawn = training + exam + reworded + ledger.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from components.documents import Drop
 from components.synthesis.drafts import Draft, form_fault, is_held_out, normalise, question_hash
 from components.synthesis.execution import evaluate
 from components.synthesis.generators import Lexicon, Task
-from components.synthesis.transfer import has_wording
+from components.synthesis.wordings import has_wording
 
 STEP = "synthesis"
 VERSION = "1"
@@ -29,7 +29,7 @@ class Pool:
     Attributes:
         training: drafts by task, in the order drawn.
         exam: drafts by task.
-        transfer: drafts in held-out wordings, by task.
+        reworded: drafts in held-out wordings, by task.
         drops: the ledger.
         drawn: number of drafts drawn.
         exhausted: tasks whose space ended before their share was full.
@@ -37,7 +37,7 @@ class Pool:
 
     training: dict[str, list[Draft]] = field(default_factory=dict)
     exam: dict[str, list[Draft]] = field(default_factory=dict)
-    transfer: dict[str, list[Draft]] = field(default_factory=dict)
+    reworded: dict[str, list[Draft]] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
     drawn: int = 0
     exhausted: list[str] = field(default_factory=list)
@@ -82,18 +82,18 @@ class Collector:
         exam_fraction: float,
         practised: Mapping[str, Task] | None = None,
         wordings: Mapping[str, Sequence[str]] | None = None,
-        transfer_examples: int = 0,
+        reworded_examples: int = 0,
     ):
         """
         Args:
             practised: the tasks that share the exercises by weight and are examined; None = all tasks.
             wordings: templates that training never contains, by task; None = there are none.
-            transfer_examples: number of exam questions per task in such wordings.
+            reworded_examples: number of exam questions per task in such wordings.
         """
         self.tasks, self.lexicon = tasks, lexicon
         self.practised = tasks if practised is None else practised
         self.exam_examples, self.exam_fraction = exam_examples, exam_fraction
-        self.wordings, self.transfer_examples = wordings or {}, transfer_examples
+        self.wordings, self.reworded_examples = wordings or {}, reworded_examples
         self.pool = Pool({name: [] for name in tasks}, {name: [] for name in tasks}, {name: [] for name in tasks})
         self._streams = {name: task.generate(child_rng(seed, "task", name), lexicon) for name, task in tasks.items()}
         self.seen: set[str] = set()  # every question drawn, normalised
@@ -123,13 +123,13 @@ class Collector:
 
     def _fill(self, name: str, quota: int) -> bool:
         """Draw until the task has `quota` training questions and its exam; False if its questions run out first."""
-        training, exam, transfer = self.pool.training[name], self.pool.exam[name], self.pool.transfer[name]
-        stale, reworded = 0, self.transfer_examples if name in self.wordings else 0
+        training, exam, reworded = self.pool.training[name], self.pool.exam[name], self.pool.reworded[name]
+        stale, least = 0, self.reworded_examples if name in self.wordings else 0
         # A process per block is expensive, so one block of executed drafts should fill the exam.
         block_size, factor = (EXECUTED_BLOCK, 12) if self.tasks[name].executed else (BLOCK, 8)
         room = self._exam_room(name)
-        while len(training) < quota or len(exam) < room or len(transfer) < reworded:
-            wanted = max(room - len(exam), reworded - len(transfer))
+        while len(training) < quota or len(exam) < room or len(reworded) < least:
+            wanted = max(room - len(exam), least - len(reworded))
             missing = max(quota - len(training), factor * wanted, 1)
             block = list(islice(self._streams[name], min(block_size, missing)))
             if not block or stale >= PATIENCE:
@@ -164,7 +164,7 @@ class Collector:
     def _side(self, name: str, draft: Draft, quota: int) -> tuple[list[Draft], int, str]:
         """The side of a draft, that side's capacity, and the rule that rejects further drafts."""
         if has_wording(draft, self.wordings.get(name, ())):
-            return self.pool.transfer[name], self.transfer_examples, "transfer_full"
+            return self.pool.reworded[name], self.reworded_examples, "reworded_full"
         if is_held_out(name, draft, self.exam_fraction):
             return self.pool.exam[name], self._exam_room(name), "exam_full"
         return self.pool.training[name], quota, "share_full"

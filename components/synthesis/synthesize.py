@@ -23,7 +23,7 @@ from components.synthesis.questions import STEP, Collector, Pool
 from components.synthesis.rephrase import is_rewrite
 from components.synthesis.teachers import make_teacher
 from components.synthesis.tiers import practised_tasks
-from components.synthesis.transfer import COMPOSITION, NOTHING, Transfer, compose, has_wording, load_transfer
+from components.synthesis.wordings import COMPOSITION, NOTHING, HeldOut, compose, has_wording, load_held_out
 from components.tracking import state_folder
 
 
@@ -77,7 +77,7 @@ def synthesize(
     needed = teacher.needs(jobs)
     practised = practised_tasks(params.tasks, tasks)
     beside = {task: count for task, count in needed.items() if task not in practised}
-    transfer = load_transfer(tasks, practised) if params.transfer_examples else NOTHING
+    held_out = load_held_out(tasks, practised) if params.reworded_examples else NOTHING
     collector = Collector(
         tasks,
         lexicon,
@@ -85,14 +85,14 @@ def synthesize(
         params.exam_examples,
         params.exam_fraction,
         practised,
-        transfer.wordings,
-        params.transfer_examples,
+        held_out.wordings,
+        params.reworded_examples,
     )
     pool = collector.collect(params.exercises + sum(needed.values()) - sum(beside.values()), beside)
     reserved = reserve(pool.training, needed, practised)
     check_split(pool.training, reserved, pool.exam, params.exam_fraction)
-    composed = compose(transfer.compositions, pool.exam, params.transfer_examples)
-    check_transfer(pool.training, reserved, pool.transfer, composed, transfer)
+    composed = compose(held_out.compositions, pool.exam, params.reworded_examples)
+    check_wordings(pool.training, reserved, pool.reworded, composed, held_out)
 
     chapters = teacher.write(jobs, reserved, collector.seen)
     documents = chain(chapters, write_exercises(pool.training, seed))
@@ -102,11 +102,13 @@ def synthesize(
         diversity = written["diversity"] | {"templates": template_shares(pool.training, reserved)}
         check_gates(diversity, params)
     drops = [*pool.drops, *teacher.drops, *written["drops"]]
-    kept = sum(_count(side) for side in (pool.training, reserved, pool.exam, pool.transfer))
+    kept = sum(_count(side) for side in (pool.training, reserved, pool.exam, pool.reworded))
     rejected = _rejected_jobs(drops, {job.id for job in jobs})
     check_balance(STEP, pool.drawn + teacher.drawn, kept + teacher.passed, len(drops) - rejected)
     check_balance(STEP, len(jobs), written["chapters"], rejected)
-    about, of_transfer = _write_exam(outputs.exam, tasks, pool, reserved, composed, seed) if outputs.exam else ({}, {})
+    about, about_reworded = (
+        _write_exam(outputs.exam, tasks, pool, reserved, composed, seed) if outputs.exam else ({}, {})
+    )
     write_ledger(outputs.ledger, drops)
     summary = {
         "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
@@ -126,13 +128,13 @@ def synthesize(
             "chapters": _count(reserved),
             "teacher": teacher.passed,
             "exam": _count(pool.exam),
-            "transfer": _count(pool.transfer),
+            "reworded": _count(pool.reworded),
             "compositions": _count(composed),  # of questions of the exam
             "ledger": len(drops) - rejected,
         },
         "ledger": _rules(drops),
         "exam_tasks": len(about),
-        "transfer_tasks": len(of_transfer),
+        "reworded_tasks": len(about_reworded),
         "exhausted_tasks": len(set(pool.exhausted)),
         "diversity": diversity,
         "teacher": {"kind": params.teacher.kind} | teacher.account(),
@@ -161,24 +163,24 @@ def check_split(
         raise AssertionError(f"{len(wrong)} questions are on the wrong side of the split, such as {wrong[0]!r}")
 
 
-def check_transfer(
+def check_wordings(
     training: Mapping[str, list[Draft]],
     reserved: Mapping[str, list[Draft]],
     reworded: Mapping[str, list[Draft]],
     composed: Mapping[str, list[Draft]],
-    transfer: Transfer,
+    held_out: HeldOut,
 ) -> None:
     """Check that training contains no held-out wording and none of their questions, and that the exam uses each wording."""
     taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
-    if wrong := [draft.question for task, draft in taught if has_wording(draft, transfer.wordings.get(task, ()))]:
+    if wrong := [draft.question for task, draft in taught if has_wording(draft, held_out.wordings.get(task, ()))]:
         raise AssertionError(f"{len(wrong)} questions are taught in a held-out wording, such as {wrong[0]!r}")
     questions = {normalise(draft.question) for _, draft in taught}
     asked = [draft.question for side in (reworded, composed) for drafts in side.values() for draft in drafts]
     if wrong := [question for question in asked if normalise(question) in questions]:
         raise AssertionError(f"{len(wrong)} questions in held-out wordings are taught, such as {wrong[0]!r}")
-    for task, wordings in transfer.wordings.items():
+    for task, wordings in held_out.wordings.items():
         if missing := [form for form in wordings if not any(has_wording(d, [form]) for d in reworded[task])]:
-            raise AssertionError(f"transfer.yaml: {task} has no wording {missing[0]!r}; correct it there")
+            raise AssertionError(f"wordings.yaml: {task} has no wording {missing[0]!r}; correct it there")
 
 
 def _write_exam(
@@ -195,7 +197,7 @@ def _write_exam(
         return {name: Sheet(tasks[name].category, drafts, answered[name]) for name, drafts in side.items()}
 
     together = {name: Sheet(COMPOSITION, drafts) for name, drafts in composed.items()}
-    return write_exam(directory, sheets(pool.exam), sheets(pool.transfer) | together, seed)
+    return write_exam(directory, sheets(pool.exam), sheets(pool.reworded) | together, seed)
 
 
 def _write(

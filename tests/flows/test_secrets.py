@@ -240,7 +240,7 @@ def test_nothing_that_steps_write_holds_a_secret(project: Path, signed: str, mon
     sources = [{"path": str(project / "corpus")}, {"path": signed, "url_env": "SIGNED_URL"}]
     keep_all = {"min_value": {}, "min_f1": 0.0, "min_spearman": -1.0, "max_calibration_error": 5.0}
     teacher = {"kind": "openai", "base_url": served.url, "model": "m", "api_key_env": "TEACHER_KEY", "max_tokens": 600}
-    sizes = {"chapters": 20, "exercises": 200, "exam_examples": 10, "transfer_examples": 0, "max_gzip_ratio": 30.0}
+    sizes = {"chapters": 20, "exercises": 200, "exam_examples": 10, "reworded_examples": 0, "max_gzip_ratio": 30.0}
     params = {
         "engine": {"kind": "serial"},
         "ingestion": {"sources": sources},

@@ -67,10 +67,10 @@ def test_equal_inputs_give_equal_bytes(scored, checkpoint, exam, tmp_path):
         assert (directory / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_the_transfer_part_stands_beside_and_enters_no_other_figure(scored, checkpoint, exam, tmp_path):
+def test_held_out_wordings_are_scored_apart_and_enter_no_other_score(scored, checkpoint, exam, tmp_path):
     summary, scores, directory = scored
-    write_exam(exam / "transfer")
-    (exam / "transfer" / "addition.jsonl").write_text((exam / "sorting.jsonl").read_text())
+    write_exam(exam / "reworded")
+    (exam / "reworded" / "addition.jsonl").write_text((exam / "sorting.jsonl").read_text())
     corpus = tmp_path / "corpus"
     with DocumentWriter(corpus) as writer:
         writer.write(
@@ -78,28 +78,28 @@ def test_the_transfer_part_stands_beside_and_enters_no_other_figure(scored, chec
         )
     both = benchmark(Job(checkpoint, "exam", exam, corpus=[corpus]), tmp_path / "both", PARAMS)
     found = json.loads((tmp_path / "both" / "scores.json").read_text())
-    transfer, contamination = found.pop("transfer"), found.pop("contamination")
+    reworded, contamination = found.pop("reworded"), found.pop("contamination")
     assert found == scores
     alone, beside = (pq.read_table(folder / "examples.parquet") for folder in (directory, tmp_path / "both"))
     assert set(beside.column_names) - set(alone.column_names) == {"in_corpus"}  # only one of them was given a corpus
     assert beside.select(alone.column_names) == alone
-    assert {name: value for name, value in both["exam"].items() if name != "transfer"} == summary["exam"]
-    assert set(contamination["tasks"]) == set(transfer["contamination"]) == set(scores["tasks"])
-    assert both["exam"]["transfer"]["acc"] == round(transfer["overall"]["acc"]["value"], 6)
-    assert transfer["tasks"]["addition"]["acc"] == scores["tasks"]["sorting"]["acc"]
-    rows = pq.read_table(tmp_path / "both" / "transfer.parquet").to_pylist()
+    assert {name: value for name, value in both["exam"].items() if name != "reworded"} == summary["exam"]
+    assert set(contamination["tasks"]) == set(reworded["contamination"]) == set(scores["tasks"])
+    assert both["exam"]["reworded"]["acc"] == round(reworded["overall"]["acc"]["value"], 6)
+    assert reworded["tasks"]["addition"]["acc"] == scores["tasks"]["sorting"]["acc"]
+    rows = pq.read_table(tmp_path / "both" / "reworded.parquet").to_pylist()
     assert len(rows) == 16
-    assert tracked_figures(tmp_path / "both")["transfer.acc.value"] == transfer["overall"]["acc"]["value"]
+    assert tracked_figures(tmp_path / "both")["reworded.acc.value"] == reworded["overall"]["acc"]["value"]
 
 
-def test_a_broken_transfer_part_leaves_the_exam_its_scores(scored, checkpoint, exam, tmp_path, capsys):
+def test_broken_held_out_wordings_leave_the_exam_its_scores(scored, checkpoint, exam, tmp_path, capsys):
     _, scores, _ = scored
-    write_exam(exam / "transfer")
-    (exam / "transfer" / "addition.jsonl").unlink()
+    write_exam(exam / "reworded")
+    (exam / "reworded" / "addition.jsonl").unlink()
     benchmark(Job(checkpoint, "exam", exam), tmp_path / "both", PARAMS)
     found = json.loads((tmp_path / "both" / "scores.json").read_text())
     assert found["tasks"] == scores["tasks"]
-    assert "addition.jsonl is not there" in found["transfer"]["failed"]["addition"]
+    assert "addition.jsonl is not there" in found["reworded"]["failed"]["addition"]
     assert "addition" in capsys.readouterr().err
 
 

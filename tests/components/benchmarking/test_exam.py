@@ -137,10 +137,10 @@ def test_the_exams_prompt_is_rendered_in_a_sandbox(exam, checkpoint, tmp_path):
         benchmark(Job(checkpoint, "exam", exam, 2), tmp_path / "s", BenchmarkingParams(threads=1))
 
 
-@pytest.mark.parametrize("name", ["exam.json", "transfer"])
+@pytest.mark.parametrize("name", ["exam.json", "reworded"])
 def test_no_part_of_an_exam_is_a_link_that_leads_elsewhere(exam, tmp_path, name):
     shutil.copytree(exam, tmp_path / "other")
     (exam / name).unlink(missing_ok=True)
-    (exam / name).symlink_to(tmp_path / "other" / ("" if name == "transfer" else name))
+    (exam / name).symlink_to(tmp_path / "other" / ("" if name == "reworded" else name))
     with pytest.raises(StepError, match="is a link that leads out of its folder"):
         plan("exam", Place(exam))

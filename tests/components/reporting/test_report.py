@@ -38,19 +38,19 @@ def write(arguments: Any, params: Params | None = None) -> tuple[dict[str, Any],
     return summary, board, recorder
 
 
-def test_the_transfer_part_of_the_exam_stands_beside_it(arguments: Any) -> None:
+def test_held_out_wordings_have_rows_of_their_own(arguments: Any) -> None:
     before, _, _ = write(arguments)
     for name, value in (("small", 0.2), ("large", 0.35)):
         path = Path(f"reports/scores/{name}/scores.json")
         scores = json.loads(path.read_text(encoding="utf-8"))
         parts = {"math": task_scores(value), "composition": task_scores(value / 2)}
-        scores["transfer"] = {"categories": parts, "overall": task_scores(value), "tasks": {}}
+        scores["reworded"] = {"categories": parts, "overall": task_scores(value), "tasks": {}}
         path.write_text(json.dumps(scores), encoding="utf-8")
     after, board, _ = write(arguments)
     added = {name: value for name, value in after.items() if name not in before}
-    assert added == {"small_exam_transfer_accuracy": 0.2, "large_exam_transfer_accuracy": 0.35}
+    assert added == {"small_exam_reworded_accuracy": 0.2, "large_exam_reworded_accuracy": 0.35}
     assert {name: after[name] for name in before} == before
-    assert [set(row["exam_transfer"]) for row in board["models"]].count({"math", "composition", "overall"}) == 2
+    assert [set(row["exam_reworded"]) for row in board["models"]].count({"math", "composition", "overall"}) == 2
     text = (arguments[1]["output"] / "leaderboard.md").read_text(encoding="utf-8")
     assert "## Exam in held-out wordings and compositions, by category" in text
     card = (arguments[1]["output"] / "model_card.md").read_text(encoding="utf-8")

@@ -22,9 +22,9 @@ from components.synthesis.drafts import Draft, question_hash
 from components.synthesis.exam import majority_accuracy
 from components.synthesis.generators import Task, all_tasks
 from components.synthesis.questions import Collector, shares
-from components.synthesis.synthesize import check_transfer
+from components.synthesis.synthesize import check_wordings
 from components.synthesis.tiers import load_core, practised_tasks
-from components.synthesis.transfer import Transfer, has_wording, load_transfer
+from components.synthesis.wordings import HeldOut, has_wording, load_held_out
 from tests.documents import read_documents
 
 PARAMS = SynthesisParams(tasks="all", chapters=60, exercises=640, exam_examples=10, max_gzip_ratio=8.0)
@@ -49,7 +49,7 @@ def exam_rows(root: Path, part: str = "exam") -> list[dict]:
 def test_every_question_drawn_is_accounted_for(made):
     root, summary = made
     questions = summary["questions"]
-    kept = sum(questions[side] for side in ("exercises", "chapters", "teacher", "exam", "transfer"))
+    kept = sum(questions[side] for side in ("exercises", "chapters", "teacher", "exam", "reworded"))
     assert questions["drawn"] == kept + questions["ledger"]
     assert questions["ledger"] == pq.read_metadata(root / "ledger.parquet").num_rows == sum(summary["ledger"].values())
     assert questions["exercises"] >= 640
@@ -81,17 +81,17 @@ def test_no_question_of_the_exam_is_taught(made):
     assert not [row["question"] for row in exam_rows(root) if f"Question: {row['question']}\n" in text]
 
 
-def test_no_wording_of_the_transfer_part_is_taught(made):
+def test_no_held_out_wording_is_taught(made):
     root, summary = made
-    transfer = load_transfer(all_tasks(), all_tasks())
-    rows = exam_rows(root, "exam/transfer")
+    held_out = load_held_out(all_tasks(), all_tasks())
+    rows = exam_rows(root, "exam/reworded")
     text = "\n".join(d.text for d in read_documents(root / "textbooks"))
-    for forms in transfer.wordings.values():
+    for forms in held_out.wordings.values():
         for form in forms:  # the longest piece between slots stands in no document
             piece = max(re.split(r"\{\w\}", form), key=len).strip()
             assert len(piece) < 12 or piece not in text, form
-    assert len(rows) == summary["questions"]["transfer"] + summary["questions"]["compositions"] > 200
-    assert len({row["task"] for row in rows}) == summary["transfer_tasks"]
+    assert len(rows) == summary["questions"]["reworded"] + summary["questions"]["compositions"] > 200
+    assert len({row["task"] for row in rows}) == summary["reworded_tasks"]
     assert not [row["question"] for row in rows if f"Question: {row['question']}\n" in text]
     assert not {row["id"] for row in rows} & {row["id"] for row in exam_rows(root)}
     compositions = [row for row in rows if row["category"] == "composition"]
@@ -104,7 +104,7 @@ def test_no_wording_of_the_transfer_part_is_taught(made):
 
 def test_each_held_out_wording_is_one_of_several_of_its_family(lexicon):
     tasks = all_tasks()
-    for name, forms in load_transfer(tasks, tasks).wordings.items():
+    for name, forms in load_held_out(tasks, tasks).wordings.items():
         drafts = list(islice(tasks[name].generate(Random(3), lexicon), 3_000))
         held = [draft for draft in drafts if has_wording(draft, forms)]
         space = len({draft.question for draft in drafts})
@@ -114,32 +114,32 @@ def test_each_held_out_wording_is_one_of_several_of_its_family(lexicon):
             assert {draft.answer for draft in held} <= set(answers), name
 
 
-def test_without_transfer_examples_no_wording_is_held_out(seeds, tmp_path):
-    summary = run(seeds, tmp_path, PARAMS.model_copy(update={"transfer_examples": 0}))
-    assert summary["questions"]["transfer"] == summary["transfer_tasks"] == 0
-    assert not (tmp_path / "exam" / "transfer").exists()
+def test_without_reworded_examples_no_wording_is_held_out(seeds, tmp_path):
+    summary = run(seeds, tmp_path, PARAMS.model_copy(update={"reworded_examples": 0}))
+    assert summary["questions"]["reworded"] == summary["reworded_tasks"] == 0
+    assert not (tmp_path / "exam" / "reworded").exists()
 
 
-def test_a_breach_of_the_transfer_part_stops_the_run(lexicon):
+def test_a_breach_of_the_held_out_wordings_stops_the_run(lexicon):
     tasks = all_tasks()
-    plan = Transfer({"plural": ("One {n}, two what?",)}, ())
+    plan = HeldOut({"plural": ("One {n}, two what?",)}, ())
     drafts = list(islice(tasks["plural"].generate(Random(3), lexicon), 60))
     held = [draft for draft in drafts if has_wording(draft, plan.wordings["plural"])]
     others = [draft for draft in drafts if draft not in held]
-    check_transfer({"plural": others}, {}, {"plural": held}, {}, plan)
+    check_wordings({"plural": others}, {}, {"plural": held}, {}, plan)
     with pytest.raises(AssertionError, match="taught in a held-out wording, such as 'One "):
-        check_transfer({"plural": drafts}, {}, {"plural": held}, {}, plan)
+        check_wordings({"plural": drafts}, {}, {"plural": held}, {}, plan)
     with pytest.raises(AssertionError, match="in held-out wordings are taught"):
-        check_transfer({"plural": others}, {}, {"plural": [*held, others[0]]}, {}, plan)
+        check_wordings({"plural": others}, {}, {"plural": [*held, others[0]]}, {}, plan)
     with pytest.raises(AssertionError, match="plural has no wording 'One "):
-        check_transfer({"plural": others}, {}, {"plural": []}, {}, plan)
+        check_wordings({"plural": others}, {}, {"plural": []}, {}, plan)
 
 
-def test_a_transfer_file_that_names_no_task_is_refused(tmp_path):
-    file = tmp_path / "transfer.yaml"
+def test_a_wordings_file_that_names_an_unknown_task_is_refused(tmp_path):
+    file = tmp_path / "wordings.yaml"
     file.write_text("wordings: {alchemy: [gold]}\ncompositions: []\n")
     with pytest.raises(StepError, match="'alchemy' is not a task; correct the id"):
-        load_transfer(all_tasks(), [], file)
+        load_held_out(all_tasks(), [], file)
 
 
 def test_exercises_have_the_surface_of_the_exam(made):

@@ -83,7 +83,7 @@ def test_exercises_of_the_model_are_verified_and_accounted_for(made):
     assert len(refused) == sum(d.metadata["verification"]["rejected"] for d in sets) > 0
     assert summary["questions"]["teacher"] == sum(len(d.metadata["questions"]) for d in sets)
     questions = summary["questions"]
-    kept = sum(questions[side] for side in ("exercises", "chapters", "teacher", "exam", "transfer"))
+    kept = sum(questions[side] for side in ("exercises", "chapters", "teacher", "exam", "reworded"))
     assert questions["drawn"] == kept + questions["ledger"]
 
 

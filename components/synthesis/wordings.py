@@ -14,12 +14,12 @@ from components.params import read_yaml
 from components.synthesis.drafts import Draft
 from components.synthesis.generators import Task
 
-TRANSFER = Path(__file__).with_name("transfer.yaml")
+WORDINGS = Path(__file__).with_name("wordings.yaml")
 COMPOSITION = "composition"  # category of compositions, and their template
 
 
 @dataclass(frozen=True)
-class Transfer:
+class HeldOut:
     """The held-out wordings and compositions.
 
     Attributes:
@@ -31,10 +31,10 @@ class Transfer:
     compositions: tuple[tuple[str, str], ...]
 
 
-NOTHING = Transfer({}, ())
+NOTHING = HeldOut({}, ())
 
 
-def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Path = TRANSFER) -> Transfer:
+def load_held_out(tasks: Mapping[str, Task], practised: Iterable[str], path: Path = WORDINGS) -> HeldOut:
     """The held-out wordings and compositions of the practised tasks; other tasks are not examined.
 
     Raises:
@@ -46,7 +46,7 @@ def load_transfer(tasks: Mapping[str, Task], practised: Iterable[str], path: Pat
         raise StepError(f"{path}: {unknown[0]!r} is not a task; correct the id")
     wordings = {name: tuple(forms) for name, forms in content["wordings"].items() if name in practised}
     pairs = tuple((first, second) for first, second in content["compositions"] if {first, second} <= practised)
-    return Transfer(wordings, pairs)
+    return HeldOut(wordings, pairs)
 
 
 def has_wording(draft: Draft, wordings: Iterable[str]) -> bool:
