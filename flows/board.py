@@ -7,14 +7,13 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.errors import StepError
 from components.files import atomic_directory
 from components.foreign.confined import is_name
 from components.foreign.terminal import printable_text
-from components.params import parse_overrides, read_profile, read_yaml
+from components.params import parse_overrides, read_profile
 from components.running.revision import git, read_revision
 from components.study.growth.arms import ARMS
 from components.study.growth.board import (
@@ -25,9 +24,9 @@ from components.study.growth.board import (
     PROFILE,
     RECORDS,
     Entry,
+    Lock,
     Verified,
     board,
-    paths_of,
     verify,
     write_entry,
 )
@@ -87,12 +86,12 @@ def submit(root: Path, given: argparse.Namespace) -> str:
     again = f'run `make study ARGS="--profile {given.profile} ..."` with the same --set on this commit first'
     if not lock_file.is_file():
         raise StepError(f"no growth study with these parameters and this source; {again}")
-    lock = read_yaml(lock_file)
+    lock = Lock.read(lock_file)
     output = Path(given.output) / given.name if given.output else root / ENTRIES / given.name
     with atomic_directory(output) as folder:
         shutil.copyfile(lock_file, folder / LOCK)
         shutil.copyfile(place.root / PARAMS, folder / PARAMS)
-        for path in paths_of(given.arm, lock):
+        for path in lock.paths(given.arm):
             copy = folder / "records" / Path(path).relative_to(RECORDS)
             copy.parent.mkdir(parents=True, exist_ok=True)
             if not (place.root / path).is_file():
@@ -100,7 +99,7 @@ def submit(root: Path, given: argparse.Namespace) -> str:
             shutil.copyfile(place.root / path, copy)
         if patch := _patch(root, revision.commit):
             (folder / PATCH).write_text(patch, encoding="utf-8")
-        data = {path: md5 for path, md5 in _locked(lock).items() if path in DATA}
+        data = {path: md5 for path, md5 in lock.inputs.items() if path in DATA}
         write_entry(folder, Entry(given.name, given.arm, given.by, given.note, revision.commit, data, {}))
         verified = verify(folder, read_profile(root, PROFILE))
         source = check_source(root, verified)
@@ -152,12 +151,6 @@ def _patch(root: Path, commit: str) -> str:
     except StepError:
         return ""
     return git(root, "diff", "--no-ext-diff", base, commit, "--", "components", "params.yaml", "profiles", "studies")
-
-
-def _locked(lock: Mapping[str, object]) -> dict[str, str]:
-    """DVC's hash of each input of the study's stages."""
-    stages: Mapping[str, Mapping[str, Sequence[Mapping[str, str]]]] = lock["stages"]  # type: ignore[assignment]
-    return {item["path"]: item["md5"] for stage in stages.values() for item in stage.get("deps", [])}
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:

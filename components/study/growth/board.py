@@ -9,9 +9,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from components.errors import StepError
 from components.files import write_json
@@ -29,7 +32,7 @@ PROFILE = "board"
 SEEDS, RATES = 5, 3  # at least
 COMPULSORY = (SCRATCH, CONTINUED)
 CHOSEN = ("study.arms", "study.rates", "study.seeds")  # by the entry, although the profile has values
-DATA = ("data/tokens", "data/exam")
+DATA, CODE = ("data/tokens", "data/exam"), "components/"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Verified:
     entry: Entry
     params: Params
     study: Study
-    code: dict[str, str]
+    code: dict[str, str]  # DVC's hash of each file and folder of code that the stages depend on
 
     @property
     def losses(self) -> list[float]:
@@ -70,10 +73,52 @@ class Verified:
         return self.study.losses((self.entry.arm, 1.0))
 
 
-def paths_of(arm: str, lock: Mapping[str, Any]) -> list[str]:
-    """Paths of the records in dvc.lock that an entry of an arm needs: its own and those of the compulsory arms."""
-    wanted = {f"{RECORDS}/{kind}/{name}/" for kind in ("trials", "runs") for name in (arm, *COMPULSORY)}
-    return sorted(path for path in _outputs(lock) if any(path.startswith(folder) for folder in wanted))
+class _File(BaseModel):
+    path: str
+    md5: str = ""
+
+
+class _Stage(BaseModel):
+    params: dict[str, dict[str, Any]] = {}
+    deps: list[_File] = []
+    outs: list[_File] = []
+
+
+class Lock(BaseModel):
+    """What the board reads of a dvc.lock."""
+
+    stages: dict[str, _Stage]
+
+    @classmethod
+    def read(cls, path: Path) -> "Lock":
+        """Read a file.
+
+        Raises:
+            StepError: it is not a dvc.lock.
+        """
+        try:
+            return cls.model_validate(read_yaml(path))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise StepError(f"{path} is not a dvc.lock ({where}: {first['msg']}); submit the entry again") from None
+
+    def paths(self, arm: str) -> list[str]:
+        """Paths of the records that an entry of an arm needs: its own and those of the compulsory arms."""
+        folders = tuple(f"{RECORDS}/{kind}/{name}/" for kind in ("trials", "runs") for name in (arm, *COMPULSORY))
+        return sorted(
+            path for path in self.outputs if path.startswith(folders) and ".." not in PurePosixPath(path).parts
+        )
+
+    @cached_property
+    def outputs(self) -> dict[str, tuple[str, str]]:
+        """The stage and the hash of each output."""
+        return {out.path: (name, out.md5) for name, stage in self.stages.items() for out in stage.outs}
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """The hash of each input of any stage."""
+        return {item.path: item.md5 for stage in self.stages.values() for item in stage.deps}
 
 
 def write_entry(folder: Path, entry: Entry) -> None:
@@ -95,7 +140,7 @@ def verify(folder: Path, fixed: Mapping[str, Any]) -> Verified:
     faults = list(_changed_files(folder, entry))
     if faults:
         raise _refused(folder, faults)
-    lock = read_yaml(folder / LOCK)
+    lock = Lock.read(folder / LOCK)
     params = check_params(read_yaml(folder / PARAMS), str(folder / PARAMS))
     faults += _parameter_faults(params, fixed)
     faults += _lock_faults(folder, entry, lock, params)
@@ -105,7 +150,8 @@ def verify(folder: Path, fixed: Mapping[str, Any]) -> Verified:
     faults += _protocol_faults(entry, params, trials, runs)
     if faults:
         raise _refused(folder, faults)
-    return Verified(entry, params, Study.of(trials, runs), _code(lock, entry.arm))
+    code = {path: md5 for path, md5 in lock.inputs.items() if path.startswith(CODE)}
+    return Verified(entry, params, Study.of(trials, runs), code)
 
 
 def read_entry(folder: Path) -> Entry:
@@ -167,29 +213,25 @@ def _parameter_faults(params: Params, fixed: Mapping[str, Any]) -> Iterator[str]
         yield f"study.rates has {len(params.study.rates)} learning rates; expected at least {RATES}"
 
 
-def _lock_faults(folder: Path, entry: Entry, lock: Mapping[str, Any], params: Params) -> Iterator[str]:
+def _lock_faults(folder: Path, entry: Entry, lock: Lock, params: Params) -> Iterator[str]:
     """Records that dvc.lock does not name with their hash, and stages with other parameters, data or code."""
-    outputs = _outputs(lock)
-    wanted = paths_of(entry.arm, lock)
+    wanted, given = lock.paths(entry.arm), flatten(params)
     for path in wanted:
         copy = folder / "records" / PurePosixPath(path).relative_to(RECORDS)
         if not copy.is_file():
             yield f"{path}: dvc.lock names this record, but the entry lacks it"
-        elif hashlib.md5(copy.read_bytes()).hexdigest() != outputs[path][1]:
+        elif hashlib.md5(copy.read_bytes()).hexdigest() != lock.outputs[path][1]:
             yield f"{path}: its hash is not that in dvc.lock"
-    given = flatten(params)
-    codes: dict[str, set[str]] = {}
-    for name in sorted({outputs[path][0] for path in wanted}):
-        stage = lock["stages"][name]
-        locked = flatten(stage.get("params", {}).get(PARAMS, {}))
-        other = [key for key, value in locked.items() if key in given and given[key] != value]
-        yield from (f"{name}: ran with {key} {locked[key]!r}; params.yaml has {given[key]!r}" for key in other)
-        for path, md5 in _inputs(stage).items():
-            if path in DATA and md5 != entry.data.get(path):
-                yield f"{name}: read {path} {md5}; entry.json has {entry.data.get(path)}"
-            if path.startswith("components/"):
-                codes.setdefault(path, set()).add(md5)
-    yield from (f"{path}: the stages ran with different code" for path, md5s in codes.items() if len(md5s) > 1)
+    for name in sorted({lock.outputs[path][0] for path in wanted}):
+        stage = lock.stages[name]
+        for key, value in flatten(stage.params.get(PARAMS, {})).items():
+            if given.get(key) != value:
+                yield f"{name}: ran with {key} {value!r}; params.yaml has {given.get(key)!r}"
+        for item in stage.deps:
+            if item.path in DATA and item.md5 != entry.data.get(item.path):
+                yield f"{name}: read {item.path} {item.md5}; entry.json has {entry.data.get(item.path)}"
+            if item.path.startswith(CODE) and item.md5 != lock.inputs[item.path]:
+                yield f"{name}: ran with other code in {item.path} than other stages"
 
 
 def _protocol_faults(entry: Entry, params: Params, trials: Sequence[Record], runs: Sequence[Record]) -> Iterator[str]:
@@ -201,7 +243,8 @@ def _protocol_faults(entry: Entry, params: Params, trials: Sequence[Record], run
             yield f"{arm}: no trial at {', '.join(f'{rate:g}' for rate in missing)} times the learning rate"
             continue
         best = best_trial(tried.values(), arm)
-        for horizon in (1.0, *([EQUAL_COST] if arm in COMPULSORY else [])):
+        horizons: list[float | str] = [1.0, EQUAL_COST] if arm in COMPULSORY else [1.0]
+        for horizon in horizons:
             for seed in params.study.seeds:
                 record = done.get((arm, horizon, seed))
                 if record is None:
@@ -210,35 +253,10 @@ def _protocol_faults(entry: Entry, params: Params, trials: Sequence[Record], run
                     yield f"{arm}: seed {seed} at horizon {horizon} has rate {record.rate:g}; the best trial has {best.rate:g}"
 
 
-def _records(folder: Path, lock: Mapping[str, Any], arm: str, kind: str) -> list[Record]:
+def _records(folder: Path, lock: Lock, arm: str, kind: str) -> list[Record]:
     below = f"{RECORDS}/{kind}/"
-    paths = [path.removeprefix(below) for path in paths_of(arm, lock) if path.startswith(below)]
+    paths = [path.removeprefix(below) for path in lock.paths(arm) if path.startswith(below)]
     return [read_record(folder / "records" / kind / path) for path in paths]
-
-
-def _outputs(lock: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The stage and DVC's hash of each output in a dvc.lock."""
-    return {
-        _path(out): (name, str(out.get("md5")))
-        for name, stage in lock["stages"].items()
-        for out in stage.get("outs", [])
-    }
-
-
-def _inputs(stage: Mapping[str, Any]) -> dict[str, str]:
-    return {_path(dependency): str(dependency.get("md5")) for dependency in stage.get("deps", [])}
-
-
-def _path(item: Mapping[str, Any]) -> str:
-    return str(item["path"])
-
-
-def _code(lock: Mapping[str, Any], arm: str) -> dict[str, str]:
-    """DVC's hashes of the code that made an entry's records."""
-    outputs = _outputs(lock)
-    stages = {outputs[path][0] for path in paths_of(arm, lock)}
-    found = {path: md5 for name in stages for path, md5 in _inputs(lock["stages"][name]).items()}
-    return {path: md5 for path, md5 in sorted(found.items()) if path.startswith("components/")}
 
 
 def board(entries: Sequence[Verified]) -> list[Table]:
