@@ -100,7 +100,7 @@ def loss_gap(candidate: Mapping[str, Any], champion: Mapping[str, Any], confiden
     ours, theirs = ([nats / math.log(2) for nats in rated["nats"]] for rated in (candidate, champion))
     sizes = candidate["bytes"]
     whole = ratio([a - b for a, b in zip(ours, theirs, strict=True)], sizes)
-    low, high = interval(whole, [whole], confidence)
+    low, high = interval(whole, confidence)
     return Gap(sum(ours) / sum(sizes), sum(theirs) / sum(sizes), whole.value, low, high, whole.n)
 
 
@@ -126,7 +126,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
         )
     parts = [mean(values) for values in tasks.values()]
     whole = macro(parts)
-    low, high = interval(whole, parts, confidence)
+    low, high = interval(whole, confidence)
     shared = ours.keys() & theirs.keys()
     levels = [
         macro([mean([figures[key] for key in sorted(shared) if key[0] == task]) for task in tasks]).value
