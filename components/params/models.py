@@ -136,6 +136,12 @@ class TrainingParams(Section):
         le=1,
         description="Share of the steps over which the teacher's weight in the loss falls to zero, with --teacher",
     )
+    distillation_temperature: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="Temperature by which teacher's and model's logits are divided in the divergence, with --teacher",
+    )
     keep_optimizer: bool = Field(
         False,
         description="Save the optimizer's state with the checkpoint, and start from it if the initial checkpoint has one",

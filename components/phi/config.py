@@ -59,10 +59,11 @@ class PhiConfig:
     def from_hf(cls, values: Mapping[str, Any], origin: str = "config.json") -> "PhiConfig":
         """Read a Hugging Face config.json, with `rope_parameters` (transformers 5) or flat rotary keys (4.x).
 
-        Dropout probabilities are ignored: Phi's pre-training and evaluation have no dropout.
+        Dropout probabilities are ignored: Phi's pre-training and evaluation have no dropout. A tied head and shared key and
+        value heads are not part of the shape, since reading the weights copies them (`weights.py`).
 
         Raises:
-            StepError: it is not a Phi, uses an option of transformers' Phi that the published models do not use, or has a
+            StepError: it is not a Phi, uses an option of transformers' Phi that copying weights cannot express, or has a
                 missing or impossible value; the message names the key and `origin`.
         """
         rope = values.get("rope_parameters") or {}
@@ -85,6 +86,7 @@ class PhiConfig:
         eos = values.get("eos_token_id")
         eos = eos[0] if isinstance(eos, list) and eos else eos
         config = cls(**given, eos_token_id=0).checked(origin)
+        key_value_heads(values, config.num_attention_heads, origin)
         if (count := config.parameter_count()) > MOST_PARAMETERS:
             raise StepError(f"{origin}: its sizes give {count:,} parameters; expected at most {MOST_PARAMETERS:,}")
         return config.ending_with(0 if eos is None else eos, origin)
@@ -162,14 +164,27 @@ class PhiConfig:
         return 6 * self.matmul_parameters() + attention
 
 
+def key_value_heads(values: Mapping[str, Any], heads: int, origin: str = "config.json") -> int:
+    """The number of key and value heads that a checkpoint stores; each serves `heads` divided by it.
+
+    Raises:
+        StepError: it does not divide the number of heads.
+    """
+    number = values.get("num_key_value_heads")
+    number = heads if number is None else number
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1 or heads % number:
+        raise StepError(
+            f"{origin}: num_key_value_heads is {short(number)}; expected a divisor of num_attention_heads {heads}"
+        )
+    return number
+
+
 def _refuse_unsupported(values: Mapping[str, Any], rope: Mapping[str, Any], origin: str) -> None:
     if values.get("model_type") != "phi":
         raise StepError(f"{origin}: model_type is {short(values.get('model_type'))}; only 'phi' is read")
-    heads = values.get("num_attention_heads")
     allowed = {
-        "num_key_value_heads": (values.get("num_key_value_heads"), (None, heads)),
         "qk_layernorm": (values.get("qk_layernorm"), (None, False)),
-        "tie_word_embeddings": (values.get("tie_word_embeddings"), (None, False)),
+        "tie_word_embeddings": (values.get("tie_word_embeddings"), (None, True, False)),
         "hidden_act": (values.get("hidden_act"), (None, "gelu_new")),
         "rope_scaling": (values.get("rope_scaling"), (None,)),
         "rope_parameters.rope_type": (rope.get("rope_type"), (None, "default")),

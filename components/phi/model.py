@@ -193,8 +193,8 @@ class HeadCrossEntropy(torch.autograd.Function):
     float32, even if its weights are bfloat16.
 
     The value is the cross-entropy; the gradient is that of
-    (1 - weight) * cross-entropy + weight * KL(teacher || model) + z_loss * mean(logsumexp(logits)^2),
-    with the teacher's weight, 0 without a teacher.
+    (1 - weight) * cross-entropy + weight * T^2 KL(teacher || model) + z_loss * mean(logsumexp(logits)^2),
+    with the teacher's weight, 0 without a teacher, and both models' logits divided by the temperature T in the divergence.
     """
 
     @staticmethod
@@ -240,18 +240,28 @@ class HeadCrossEntropy(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class SoftTargets:
-    """A teacher's prediction of each next token, as the hidden states (N, D') that its head reads, and its weight."""
+    """A teacher's prediction of each next token, as the hidden states (N, D') that its head reads, its weight, and the
+    temperature of the divergence."""
 
     hidden_ND: Tensor
     head: "Linear"
     weight: float | Tensor
+    temperature: float
 
     def chunk(self, part: slice) -> "SoftTargets":
-        return SoftTargets(self.hidden_ND[part], self.head, self.weight)
+        return SoftTargets(self.hidden_ND[part], self.head, self.weight, self.temperature)
 
-    def probabilities(self, dtype: torch.dtype) -> Tensor:
-        """(N, V)."""
-        return self.head(self.hidden_ND).softmax(-1, dtype=dtype)
+    def probabilities(self, logits: Tensor, dtype: torch.dtype) -> Tensor:
+        """(N, V), at the temperature."""
+        return (logits if self.temperature == 1 else logits.to(dtype) / self.temperature).softmax(-1, dtype=dtype)
+
+    def gradient(self, logits: Tensor, p: Tensor) -> Tensor:
+        """Gradient of the weighted divergence with respect to the model's `logits`, minus weight * `p`, its probabilities
+        at temperature 1."""
+        scale, taught = self.weight * self.temperature, self.probabilities(self.head(self.hidden_ND), p.dtype)
+        if self.temperature == 1:
+            return taught.mul_(-scale)
+        return self.probabilities(logits, p.dtype).sub_(taught).mul_(scale).sub_(p * self.weight)
 
 
 def chunk_tokens(device: str) -> int:
@@ -277,12 +287,12 @@ def _chunk_loss(
     loss = ((lse - logits.gather(1, chosen)) * counts).sum()
     if not learning:
         return loss, None
+    divergence = None if soft is None else soft.gradient(logits, p)
     if z_loss:  # d lse^2 = 2 lse softmax
         p *= 1 + 2 * z_loss * lse
-    if soft is None:
+    if soft is None or divergence is None:
         return loss, p.scatter_add_(1, chosen, p.new_full(chosen.shape, -1.0))
-    p.scatter_add_(1, chosen, p.new_ones(chosen.shape) * (soft.weight - 1))
-    return loss, p.sub_(soft.probabilities(wide) * soft.weight)
+    return loss, p.scatter_add_(1, chosen, p.new_ones(chosen.shape) * (soft.weight - 1)).add_(divergence)
 
 
 def _head(x_ND: Tensor, weight_VD: Tensor, bias_V: Tensor) -> tuple[torch.dtype, Tensor, Tensor]:
@@ -402,6 +412,7 @@ class Phi(nn.Module):
         z_loss: float = 0.0,
         teacher: "Phi | None" = None,
         teacher_weight: float | Tensor = 0.0,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Mean cross-entropy in nats per target, float32 (float64 for a float64 model). Targets of -100 are ignored.
 
@@ -410,8 +421,10 @@ class Phi(nn.Module):
             z_loss: weight of mean(logsumexp(logits)^2), which keeps logits from drifting (PaLM, section 5). It changes
                 only the gradient, so that the value is the same with and without it.
             teacher: a model of the same vocabulary; its next-token distributions are learned too (knowledge distillation
-                with the forward KL divergence; Hinton et al., arXiv 1503.02531, at temperature 1).
+                with the forward KL divergence; Hinton et al., arXiv 1503.02531).
             teacher_weight: weight of that divergence; the cross-entropy has the rest. It changes only the gradient.
+            temperature: T by which both models' logits are divided within the divergence, which is multiplied by T^2, so
+                that its gradient keeps its size.
 
         Raises:
             StepError: as `hidden`; or all targets are ignored (on a GPU a check would wait, so the loss is NaN there).
@@ -426,7 +439,7 @@ class Phi(nn.Module):
         if teacher is not None and learning:
             with torch.no_grad():
                 taught_ND = teacher.hidden(tokens_BT, documents_BT).flatten(0, 1)
-            soft = SoftTargets(taught_ND, teacher.head, teacher_weight)
+            soft = SoftTargets(taught_ND, teacher.head, teacher_weight, temperature)
         return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning, z_loss, soft)
 
     @torch.no_grad()

@@ -1,11 +1,12 @@
 """The weights of a checkpoint: names of the tensors, and safetensors files read and written one tensor at a time.
 
 `PARAMETERS_OF_BLOCK` and `parameter_names` are the only table between our names and Hugging Face's. `CheckpointWeights`
-reads a checkpoint of any size, `write_weights` writes one in shards of limited size. Memory is needed only for the tensor
+reads a checkpoint of any size and copies what its configuration shares (a tied head, grouped keys and values); `write_weights` writes one in shards of limited size. Memory is needed only for the tensor
 being read or the rows being written.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import Tensor
 from components.errors import StepError
 from components.files import read_json, write_json
 from components.foreign.confined import is_name
-from components.phi.config import PhiConfig
+from components.phi.config import PhiConfig, key_value_heads
 from components.phi.model import Phi
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -30,7 +31,8 @@ IGNORED = ".rotary_emb.inv_freq"  # a buffer of early releases of transformers, 
 SHARD_BYTES = 5 * 10**9  # transformers' default size of a shard
 CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.float64: "F64", torch.bool: "BOOL"}
 FLOATING = {"F64", "F32", "F16", "BF16"}  # narrower types are scaled, with the scale stored elsewhere
-HEAD = "lm_head.weight"
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+KEYS_AND_VALUES = re.compile(r"\.self_attn\.[kv]_proj\.")
 PARTS = ("weight", "bias")
 PARAMETERS_OF_BLOCK = {  # ours -> Hugging Face's, from which it is stacked
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -43,7 +45,7 @@ PARAMETERS_OF_BLOCK = {  # ours -> Hugging Face's, from which it is stacked
 
 def parameter_names(config: PhiConfig) -> dict[str, list[str]]:
     """Our parameter names with Hugging Face's names of the tensors that each is stacked from."""
-    names = {"embed.weight": ["model.embed_tokens.weight"]}
+    names = {"embed.weight": [EMBEDDING]}
     for part in PARTS:
         for layer in range(config.num_hidden_layers):
             names |= {f"blocks.{layer}.{ours}": theirs for ours, theirs in block_names(layer, part).items()}
@@ -186,7 +188,11 @@ class TensorFiles(Mapping[str, Tensor]):
 
 
 class CheckpointWeights(TensorFiles):
-    """The weights of a checkpoint by Hugging Face's names; each is read and checked on access."""
+    """The weights of a checkpoint by Hugging Face's names; each is read and checked on access.
+
+    They are those of an untied Phi with as many key and value heads as queries. A tied head is a copy of the embedding, and
+    a key or value head that several query heads share is repeated for each of them, as transformers does when it runs.
+    """
 
     def __init__(self, directory: Path, config: PhiConfig) -> None:
         """Read the headers of the files and check them against `config`.
@@ -197,24 +203,41 @@ class CheckpointWeights(TensorFiles):
         """
         self.directory = Path(directory)
         super().__init__(weight_files(self.directory))
+        path, heads = self.directory / "config.json", config.num_attention_heads
+        stored = read_json(path, "expected a Hugging Face checkpoint of a Phi") if path.is_file() else {}
+        self._tied = stored.get("tie_word_embeddings") is True
+        self._head_dim, self._sharing = config.head_dim, heads // key_value_heads(stored, heads, str(path))
         self._check(state_shapes(config))
 
     def __getitem__(self, name: str) -> Tensor:
         """A tensor in the dtype that it is stored in.
 
         Raises:
-            StepError: it cannot be read, or has values that are NaN or infinite.
+            StepError: it cannot be read, has values that are NaN or infinite, or is a tied head that differs from the
+                embedding.
         """
-        tensor = super().__getitem__(name)
+        tensor = super().__getitem__(EMBEDDING if name == HEAD and self._tied else name)
         check_finite(name, tensor, str(self.directory))
+        if name == HEAD and self._tied and HEAD in self.shapes and not torch.equal(super().__getitem__(HEAD), tensor):
+            raise StepError(
+                f"{self.directory}: {HEAD} differs from {EMBEDDING}, but config.json says tie_word_embeddings; set it to "
+                "false to use the head's own weights, or remove them"
+            )
+        if self._sharing > 1 and KEYS_AND_VALUES.search(name):
+            return tensor.unflatten(0, (-1, self._head_dim)).repeat_interleave(self._sharing, 0).flatten(0, 1)
         return tensor
 
-    def _check(self, expected: Mapping[str, tuple[int, ...]]) -> None:
+    def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        expected = {
+            name: (rows // self._sharing if KEYS_AND_VALUES.search(name) else rows, *columns)
+            for name, (rows, *columns) in shapes.items()
+            if name != HEAD or not self._tied or HEAD in self.shapes
+        }
         missing, extra = sorted(expected.keys() - self.keys()), sorted(self.keys() - expected.keys())
         if missing == [HEAD]:
             raise StepError(
-                f"{self.directory}: {HEAD} is missing, so head and embedding may be tied, which Phi's are not; store the "
-                "head's own weights"
+                f"{self.directory}: {HEAD} is missing, and config.json does not say tie_word_embeddings; set it to true if head "
+                "and embedding are the same, or store the head's own weights"
             )
         if missing:
             raise StepError(

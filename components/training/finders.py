@@ -174,7 +174,10 @@ def with_teacher(
     teacher.to("cuda" if torch.cuda.is_available() else "cpu")
     weight = settings.distillation_weight
     return functools.partial(
-        loss_of, teacher=teacher, teacher_weight=torch.tensor(weight) if settings.compile else weight
+        loss_of,
+        teacher=teacher,
+        teacher_weight=torch.tensor(weight) if settings.compile else weight,
+        temperature=settings.distillation_temperature,
     )
 
 

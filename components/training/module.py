@@ -107,6 +107,7 @@ class PhiTraining(LightningModule):
             self.settings.z_loss,
             self._start.teacher if weight else None,
             torch.tensor(weight) if self.settings.compile else weight,  # else it is compiled again for each float
+            self.settings.distillation_temperature,
         )
         self._micro.append((loss.detach(), batch.starts))
         return loss

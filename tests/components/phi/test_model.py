@@ -278,20 +278,26 @@ def test_published_shapes_have_their_published_size() -> None:
     assert phi_1_5.rotary_dims == phi_2.rotary_dims == 32
 
 
-def test_a_teacher_pulls_by_the_forward_divergence(lively: Callable[..., Phi]) -> None:
-    """The gradient is that of (1 - w) * cross-entropy + w * KL(teacher || model), and the value the cross-entropy."""
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
+@pytest.mark.parametrize("z_loss", [0.0, 0.1])
+def test_a_teacher_pulls_by_the_forward_divergence(
+    lively: Callable[..., Phi], temperature: float, z_loss: float
+) -> None:
+    """The gradient is that of (1 - w) * cross-entropy + w * T^2 KL(teacher || model) + z-loss, and the value the
+    cross-entropy."""
     model = lively(PhiConfig(13, 16, 24, 1, 2, 8), dtype=torch.float64)
     teacher = lively(PhiConfig(13, 8, 16, 2, 2, 8), seed=1, dtype=torch.float64)
     tokens = torch.randint(0, 13, (2, 8), generator=torch.Generator().manual_seed(2))
     targets = tokens.roll(-1, 1)
     targets[0, 3] = IGNORE
     counted = targets.flatten() != IGNORE
-    log_p = model(tokens).flatten(0, 1)[counted].log_softmax(-1)
-    log_q = teacher(tokens).flatten(0, 1)[counted].log_softmax(-1).detach()
-    plain = F.nll_loss(log_p, targets.flatten()[counted])
-    objective = 0.7 * plain + 0.3 * F.kl_div(log_p, log_q, log_target=True, reduction="batchmean")
+    logits, taught = (each(tokens).flatten(0, 1)[counted] for each in (model, teacher))
+    plain = F.cross_entropy(logits, targets.flatten()[counted])
+    log_p, log_q = ((each / temperature).log_softmax(-1) for each in (logits, taught.detach()))
+    objective = 0.7 * plain + 0.3 * temperature**2 * F.kl_div(log_p, log_q, log_target=True, reduction="batchmean")
+    objective = objective + z_loss * logits.logsumexp(-1).square().mean()
     expected = torch.autograd.grad(objective, list(model.parameters()))
-    ours = model.loss(tokens, targets, teacher=teacher, teacher_weight=0.3)
+    ours = model.loss(tokens, targets, z_loss=z_loss, teacher=teacher, teacher_weight=0.3, temperature=temperature)
     torch.testing.assert_close(ours, plain)
     torch.testing.assert_close(torch.autograd.grad(ours, list(model.parameters())), expected)
     assert all(parameter.grad is None for parameter in teacher.parameters())

@@ -144,3 +144,34 @@ def test_a_folder_like_the_published_ones_loads(
         assert checkpoint.load(folder).config.eos_token_id == 7
     write_json(folder / "config.json", config)  # code by reference is never run
     assert checkpoint.read_config(folder).hidden_size == 64
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("key_value_heads", [1, 2, 4])
+def test_a_tied_head_and_grouped_queries_are_copied(
+    tokenizer_dir: Path, tmp_path: Path, tied: bool, key_value_heads: int
+) -> None:
+    """Logits equal those of transformers, which wrote the folder; saved again, it is a plain Phi with the same logits."""
+    from transformers import PhiConfig as TheirConfig
+    from transformers import PhiForCausalLM
+
+    values = PhiConfig(97, 64, 160, 2, 4, 40).to_hf() | {
+        "tie_word_embeddings": tied,
+        "num_key_value_heads": key_value_heads,
+    }
+    theirs = PhiForCausalLM(TheirConfig(**values)).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_(0.0, 0.3, generator=generator)
+    theirs.save_pretrained(tmp_path / "theirs")
+    model = checkpoint.load(tmp_path / "theirs")
+    checkpoint.save(model, tmp_path / "ours", tokenizer_dir, {})
+    again = PhiForCausalLM.from_pretrained(tmp_path / "ours").eval()
+    assert again.config.num_key_value_heads == 4
+    assert not again.config.tie_word_embeddings
+    tokens = torch.randint(97, (2, 20), generator=generator)
+    with torch.no_grad():
+        expected = theirs(tokens).logits
+        for logits in (model(tokens), again(tokens).logits):
+            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)

@@ -98,7 +98,7 @@ FC1 = "model.layers.1.mlp.fc1.weight"
         ),
         (
             weights(lambda s: s.pop("lm_head.weight")),
-            r"lm_head\.weight is missing, so head and embedding may be tied",
+            r"lm_head\.weight is missing, and config\.json does not say tie_word_embeddings",
         ),
         (
             weights(lambda s: s.update(extra=torch.zeros(1))),
@@ -114,7 +114,7 @@ FC1 = "model.layers.1.mlp.fc1.weight"
         ),
         (weights(lambda s: s[FC1].view(-1)[:1].fill_(torch.inf)), r"fc1\.weight has 1 values that are NaN or infinite"),
         (weights(lambda s: s.update({FC1: s[FC1].to(torch.int32)})), r"fc1\.weight is stored as I32; expected float32"),
-        (settings(tie_word_embeddings=True), r"tie_word_embeddings is true"),
+        (settings(tie_word_embeddings=True), r"lm_head\.weight differs from model\.embed_tokens\.weight"),
         (settings(model_type="llama"), r"model_type is 'llama'; only 'phi' is read"),
         (pickled, r"stores its weights as pytorch_model\.bin, and loading pickle runs its code"),
         (torn, r"model\.safetensors cannot be read as safetensors"),
