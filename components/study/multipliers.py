@@ -1,4 +1,4 @@
-"""Compute multipliers: by which factor a baseline's cost would have to rise to reach an arm's loss.
+"""Compute multipliers: what a baseline would have to spend to reach an arm's loss, divided by what the arm spent.
 
 The loss of an arm is found among the final losses of the baseline's own training runs, each to the end of its decay, seed
 by seed: interpolated between two budgets (`statistics.reached`), and beyond them nothing is extrapolated, and the factor is
@@ -16,15 +16,16 @@ from components.study.statistics import interval, reached
 FIELDS = ("arm", "against", "cost", "factor", "low", "high", "bound", "n")
 SIGNS = {"": "", "at least": "≥ ", "at most": "≤ "}
 NOTE = (
-    "By which factor the baseline's cost would have to rise to reach the arm's loss, with the 95% interval (Student's t over "
-    "the seeds, of its logarithm); above 1 the arm is the better use of it. The baseline's loss is interpolated in the "
-    "logarithm of the cost between its decayed budgets and never extrapolated: ≥ and ≤ mark a loss beyond them."
+    "What the baseline would have to spend to reach the arm's loss, divided by what the arm spent, with the 95% interval "
+    "(Student's t over the seeds, of the logarithm); above 1 the arm is the better use of it. The baseline's loss is "
+    "interpolated in the logarithm of the cost between its decayed budgets and never extrapolated: ≥ and ≤ mark a loss "
+    "beyond them."
 )
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """A factor of cost.
+    """The baseline's cost at equal loss over the arm's.
 
     Attributes:
         factor: geometric mean over the seeds; None if some seeds lie above the baseline's budgets and others below.

@@ -141,8 +141,7 @@ def describe(ablation: Ablation, arm: str) -> dict[str, Any]:
 
 
 def multipliers_of(ablation: Ablation) -> Iterator[dict[str, Any]]:
-    """By which factor the tokens of the arm with further budgets would have to rise to reach the loss of each other arm of
-    its kind."""
+    """How many tokens the arm with further budgets would need for the loss of each other arm of its kind, over theirs."""
     baseline = next((records[0].arm for records in ablation.further.values()), None)
     if baseline not in ablation.runs:
         return

@@ -42,8 +42,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         for row in result["differences"]
     ]
     lines += [
-        f"**{escape_markdown(row['arm'])}**: {escape_markdown(row['against'])} would need {multipliers.said(row)} times the "
-        "tokens to reach its loss."
+        f"**{escape_markdown(row['arm'])}**: {escape_markdown(row['against'])} would need {multipliers.said(row)} times as "
+        "many tokens for its loss."
         for row in result["multipliers"]
         if row["factor"] is not None
     ]

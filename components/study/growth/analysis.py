@@ -142,7 +142,7 @@ def capacity(seeds: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None
 
 
 def multipliers_of(study: Study, arm: str) -> Iterator[dict[str, Any]]:
-    """By which factor scratch and the small model trained on would have to cost more to reach the arm's loss."""
+    """What scratch and the small model trained on would have to spend to reach the arm's loss, over what it spent."""
     for rival in (name for name in (SCRATCH, CONTINUED) if name != arm):
         for name, cost in COSTS.items():
             budgets = zip(*(study.points((rival, horizon), cost) for horizon in study.of_arm(rival)), strict=True)

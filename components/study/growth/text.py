@@ -47,7 +47,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         }
         parts = [f"{words} {escape_markdown('; '.join(names))}" for words, names in rivals.items() if names]
         parts += [
-            f"{against} would need {multipliers.said(entry)} times its {entry['cost']} to reach this loss"
+            f"{against} would need {multipliers.said(entry)} times as many {entry['cost']} for this loss"
             for against, cost in ((SCRATCH, "total FLOPs"), (CONTINUED, "FLOPs"))
             for entry in result["multipliers"]
             if (entry["arm"], entry["against"], entry["cost"]) == (arm, against, cost) and entry["factor"] is not None

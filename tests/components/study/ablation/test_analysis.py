@@ -105,7 +105,7 @@ def test_the_tokens_that_the_baseline_needs_for_each_arms_loss(
     assert found["curated_textbooks_exercises"]["factor"] == pytest.approx(0.5)  # the loss of half the tokens
     assert {row["against"] for row in found.values()} == {"random"}
     said = " ".join(sentences(result))
-    assert "**curated**: random would need ≥ 1.50 times the tokens to reach its loss." in said
+    assert "**curated**: random would need ≥ 1.50 times as many tokens for its loss." in said
     assert "Compute multipliers" in text_of(result).markdown()
 
 

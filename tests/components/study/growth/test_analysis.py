@@ -99,7 +99,7 @@ def test_what_scratch_and_the_small_model_would_need_for_an_arms_loss(study: Rec
     assert found["continued", "scratch", "tokens"]["bound"] == "at least"
     assert ("scratch", "scratch", "tokens") not in found
     said = " ".join(sentences(result))
-    assert "Scratch would need ≥ 1.00 times its total FLOPs to reach this loss" in said
+    assert "Scratch would need ≥ 1.00 times as many total FLOPs for this loss" in said
     assert f"Continued would need {flops['factor']:.2f} ({flops['low']:.2f} to" in said
 
 
