@@ -130,6 +130,13 @@ class AblationParams(Section):
         [1, 2, 3], min_length=1, description="Random seeds of weights and data order, one training run per seed and arm"
     )
     tokens: int = Field(1_500_000, ge=1, description="Number of training tokens of the small model in each arm")
+    baseline_horizons: list[Annotated[float, Field(gt=0, le=100)]] = Field(
+        [0.5, 1.5],
+        description=(
+            "Further training budgets of the first arm, as multiples of ablation.tokens, each with its own decay: they "
+            "tell how many tokens it needs for the loss of the other arms"
+        ),
+    )
     threads: int = Field(
         1,
         ge=1,
@@ -139,7 +146,9 @@ class AblationParams(Section):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> "AblationParams":
-        refuse_repeats(self, "arms", "seeds")
+        refuse_repeats(self, "arms", "seeds", "baseline_horizons")
+        if 1.0 in self.baseline_horizons:
+            raise ValueError(f"baseline_horizons {self.baseline_horizons} has 1.0, which every arm has; leave it out")
         return self
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from components.files import atomic_directory, write_json
 from components.results.pages import render
 from components.results.tables import Table, escape_markdown
+from components.study.multipliers import FIELDS
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -60,7 +61,7 @@ def write_result(
     Args:
         output: the folder.
         name: stem of the files NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
-        result: content of NAME.json.
+        result: content of NAME.json; its `multipliers` are multipliers.csv too.
         text: content of NAME.md and the page.
         rows: content of NAME.csv: a header, then one row per training run.
         draw: writes the chart to a path.
@@ -68,8 +69,10 @@ def write_result(
     with atomic_directory(output) as folder:
         write_json(folder / f"{name}.json", result)
         (folder / f"{name}.md").write_text(text.markdown(), encoding="utf-8")
-        with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        multipliers = [FIELDS, *([entry[field] for field in FIELDS] for entry in result["multipliers"])]
+        for stem, lines in ((name, rows), ("multipliers", multipliers)):
+            with open(folder / f"{stem}.csv", "w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows(lines)
         draw(folder / f"{name}.png")
         (folder / "index.html").write_text(text.page(folder / f"{name}.png"), encoding="utf-8")
     print(text.markdown(), flush=True)

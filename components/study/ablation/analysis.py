@@ -1,12 +1,13 @@
 """Analyses the records of the ablation: losses and exam of each arm, and the effect of each added ingredient."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from statistics import fmean
 from typing import Any
 
 from components.errors import StepError
+from components.study import multipliers
 from components.study.ablation.arms import ARMS
 from components.study.ablation.record import Record
 from components.study.statistics import interval, paired, verdict
@@ -14,9 +15,14 @@ from components.study.statistics import interval, paired, verdict
 
 @dataclass(frozen=True)
 class Ablation:
-    """The training runs by arm, in the order of the recipe, then by seed. An arm with a diverged run is not compared."""
+    """The training runs by arm, in the order of the recipe, then by seed. An arm with a diverged run is not compared.
+
+    Attributes:
+        further: training runs of the baseline by its further budgets, then by seed.
+    """
 
     runs: dict[str, list[Record]]
+    further: dict[float, list[Record]]
     seeds: list[int]
     diverged: list[str]
 
@@ -27,6 +33,8 @@ class Ablation:
         Raises:
             StepError: fewer than two arms are complete, or the runs differ in tokens, model or exam.
         """
+        further = sorted((r for r in records if r.horizon != 1.0), key=lambda r: (r.horizon, r.seed))
+        records = [record for record in records if record.horizon == 1.0]
         seeds = sorted({record.seed for record in records})
         diverged = [arm for arm in ARMS if any(r.arm == arm and r.loss is None for r in records)]
         arms = [arm for arm in ARMS if arm not in diverged and any(r.arm == arm for r in records)]
@@ -41,8 +49,13 @@ class Ablation:
                 raise StepError(
                     f"arm {arm!r} has seeds {[r.seed for r in runs[arm]]}, expected {seeds}; run the ablation"
                 )
-        check_alike([record for arm in arms for record in runs[arm]])
-        return cls(runs, seeds, diverged)
+        whole = [record for arm in arms for record in runs[arm]]
+        lost = {r.horizon for r in further if r.loss is None}
+        diverged += [f"{further[0].arm} at horizon {horizon:g}" for horizon in sorted(lost)]
+        kept = [r for r in further if r.horizon not in lost]
+        check_alike([*whole, *(replace(record, tokens=whole[0].tokens) for record in kept)])
+        budgets = {horizon: list(group) for horizon, group in groupby(kept, key=lambda r: r.horizon)}
+        return cls(runs, budgets, seeds, diverged)
 
     def of_arm(self, arm: str, figure: str) -> list[float]:
         """A metric of an arm for each seed, named as in `value_of`."""
@@ -94,6 +107,7 @@ def analyse(ablation: Ablation) -> dict[str, Any]:
         "examples": (first.exam or {}).get("examples", 0),
         "baselines": baselines(first),
         "arms": [describe(ablation, arm) for arm in ablation.runs],
+        "multipliers": list(multipliers_of(ablation)),
         "differences": [difference(ablation, *pair) for pair in neighbours(ablation.runs)],
     }
 
@@ -124,6 +138,24 @@ def describe(ablation: Ablation, arm: str) -> dict[str, Any]:
         **{name: interval(ablation.of_arm(arm, name)).record() for name in figures_of(ablation)},
         "by_seed": {name: ablation.of_arm(arm, name) for name in ("loss", "exam")},
     }
+
+
+def multipliers_of(ablation: Ablation) -> Iterator[dict[str, Any]]:
+    """How many tokens the arm with further budgets would need for the loss of each other arm of its kind, over theirs."""
+    baseline = next((records[0].arm for records in ablation.further.values()), None)
+    if baseline not in ablation.runs:
+        return
+    budgets = sorted([ablation.runs[baseline], *ablation.further.values()], key=lambda records: records[0].tokens)
+    seeds = list(zip(*map(points, budgets), strict=True))
+    for arm in ablation.runs:
+        if arm != baseline and ARMS[arm].sources == ARMS[baseline].sources:
+            found = multipliers.multiplier(seeds, points(ablation.runs[arm]))
+            yield multipliers.row(arm, baseline, "tokens", found)
+
+
+def points(records: Iterable[Record]) -> list[tuple[float, float]]:
+    """Tokens and final loss of each seed."""
+    return [(record.tokens, value_of(record, "loss")) for record in records]
 
 
 def neighbours(arms: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -46,9 +46,10 @@ def write_tokens(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker
         StepError: the arm has no document, tokenization failed, or a held-out document would have been trained on.
     """
     arm, pipeline = ARMS[inputs["arm"]], Tokens.open(inputs["tokens"])
+    budget = round(params.ablation.tokens * inputs["horizon"])
     with scratch_folder(params, inputs) as scratch:
         folders, left_out = documents_of(arm, inputs, pipeline, scratch)
-        made = tokenize(folders, inputs["tokens"], params, scratch)
+        made = tokenize(folders, inputs["tokens"], params, scratch, budget)
         with atomic_directory(outputs["output"]) as output:
             assemble(scratch / "tokens", inputs["tokens"], output)
             check_held_out(Tokens.open(output), arm)
@@ -148,12 +149,12 @@ class HeldOutKin:
         return float((shared / (len(own) + self._sizes - shared)).max())
 
 
-def tokenize(folders: list[Path], tokens: Path, params: Params, scratch: Path) -> dict[str, Any]:
-    """Tokenize into `scratch`/tokens, a second time with more passes if the stream is shorter than what is trained on."""
+def tokenize(folders: list[Path], tokens: Path, params: Params, scratch: Path, budget: int) -> dict[str, Any]:
+    """Tokenize into `scratch`/tokens, a second time with more passes if the stream is shorter than the `budget`."""
     kinds = kinds_of(folders)
     settings = params_of(params, kinds, tokens)
     made = run_tokenization(folders, settings, scratch)
-    factor = params.ablation.tokens * MARGIN / made["train"]["tokens"]
+    factor = budget * MARGIN / made["train"]["tokens"]
     if factor > 1:
         made = run_tokenization(folders, more_passes(settings, kinds, factor), scratch)
     return made

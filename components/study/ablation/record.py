@@ -1,6 +1,6 @@
 """The record of one training run of the ablation, on disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ class Record:
     """One training run on the documents of an arm.
 
     Attributes:
+        horizon: training budget as a multiple of ablation.tokens.
         documents: distinct documents in the training stream.
         loss: final loss over held-out curated documents and textbooks, in nats per token; None if the run diverged.
         whole_loss: final loss over all held-out documents, exercises included.
@@ -39,6 +40,7 @@ class Record:
     curve: dict[str, list[float]]
     read: dict[str, dict[str, int]]
     exam: dict[str, Any] | None
+    horizon: float = 1.0
 
     @classmethod
     def diverged(cls, **facts: Any) -> "Record":
@@ -62,19 +64,29 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def read_records(folder: Path, arms: Iterable[str], seeds: Iterable[int]) -> list[Record]:
-    """The records of some arms and seeds, from ARM/SEED.json; other files are ignored.
+def read_records(
+    folder: Path, arms: Sequence[str], seeds: Iterable[int], horizons: Iterable[float] = ()
+) -> list[Record]:
+    """The records of some arms and seeds, from ARM/SEED.json, and of the first arm's further budgets, from
+    ARM/HORIZON-SEED.json; other files are ignored.
 
     Raises:
         StepError: one is missing or cannot be read.
     """
     records = []
-    for arm, seed in product(arms, seeds):
-        path = folder / arm / f"{seed}.json"
-        if not path.is_file():
-            raise StepError(f"{path} does not exist: no training run of arm {arm!r} with seed {seed}; run the ablation")
+    budgets = [*((arm, 1.0) for arm in arms), *((arms[0], horizon) for horizon in horizons)]
+    for (arm, horizon), seed in product(budgets, seeds):
+        names = [str(seed)] if horizon == 1.0 else [f"{horizon:g}-{seed}", f"{horizon}-{seed}"]  # as YAML spells it
+        path = next((p for name in names if (p := folder / arm / f"{name}.json").is_file()), None)
+        if path is None:
+            missing = folder / arm / f"{names[0]}.json"
+            raise StepError(
+                f"{missing} does not exist: no training run of arm {arm!r} with seed {seed}; run the ablation"
+            )
         record = read_record(path)
-        if (record.arm, record.seed) != (arm, seed):
-            raise StepError(f"{path} is of arm {record.arm!r} with seed {record.seed}; run the ablation")
+        if (record.arm, record.seed, record.horizon) != (arm, seed, horizon):
+            raise StepError(
+                f"{path} is of arm {record.arm!r} with seed {record.seed} at horizon {record.horizon}; run the ablation"
+            )
         records.append(record)
     return records

@@ -14,6 +14,9 @@ COMMAND = Command(
     inputs=(
         Argument("arm", "data arm that the tokens belong to", type=str, choices=tuple(ARMS)),
         Argument("seed", "seed of the weights and the data order", type=int),
+        Argument(
+            "horizon", "training budget as a multiple of ablation.tokens", required=False, type=float, default=1.0
+        ),
         Argument("tokens", "directory of the arm's tokens"),
         Argument("exam", "directory of the exam"),
     ),

@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.results.tables import Table, escape_markdown
+from components.study import multipliers
 from components.study.pages import Text, left_out, with_interval
 
 SEEDS_NOTE = "± half of the 95% confidence interval (Student's t over the seeds)"
+
+SAME_MODEL = (
+    "All arms have the same model, so the factor of FLOPs is the same. The loss is without exercises. The baseline's "
+    "learning rate is not tuned for its further budgets."
+)
 
 
 def text_of(result: Mapping[str, Any]) -> Text:
@@ -17,6 +23,7 @@ def text_of(result: Mapping[str, Any]) -> Text:
         [
             arms(result),
             differences(result),
+            *([multipliers.table(result["multipliers"], SAME_MODEL)] if result["multipliers"] else []),
             categories(result),
             category_differences(result),
             kinds(result),
@@ -33,6 +40,12 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f"**{escape_markdown(row['arm'])}** against {escape_markdown(row['against'])}: loss {with_interval(row['loss'], 4, sign=True)} "
         f"({row['loss']['verdict']}), exam {with_interval(row['exam'], 3, sign=True)} ({row['exam']['verdict']})."
         for row in result["differences"]
+    ]
+    lines += [
+        f"**{escape_markdown(row['arm'])}**: {escape_markdown(row['against'])} would need {multipliers.said(row)} times as "
+        "many tokens for its loss."
+        for row in result["multipliers"]
+        if row["factor"] is not None
     ]
     guess = max(result["baselines"][""].values())
     for arm in result["arms"]:

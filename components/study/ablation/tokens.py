@@ -9,6 +9,9 @@ COMMAND = Command(
     run="components.study.ablation.corpus:write_tokens",
     inputs=(
         Argument("arm", "arm of the ablation: the documents to tokenize", type=str, choices=tuple(ARMS)),
+        Argument(
+            "horizon", "training budget as a multiple of ablation.tokens", required=False, type=float, default=1.0
+        ),
         Argument("raw", "directory of raw documents"),
         Argument("curated", "directory of curated documents"),
         Argument("textbooks", "directory of textbooks and exercises"),

@@ -21,7 +21,7 @@ def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tr
     Raises:
         StepError: the tokens are broken, or a step failed; the step has printed why.
     """
-    settings = params_of(inputs["seed"], params)
+    settings = params_of(inputs["seed"], inputs["horizon"], params)
     with scratch_folder(settings, inputs) as scratch:
         record = make(inputs, settings, scratch, outputs.get("checkpoint"))
     record.write(outputs["output"])
@@ -29,13 +29,13 @@ def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tr
     return figures(record)
 
 
-def params_of(seed: int, params: Params) -> Params:
-    """The parameters of one training run: the small model's, for the ablation's tokens."""
+def params_of(seed: int, horizon: float, params: Params) -> Params:
+    """The parameters of one training run: the small model's, for `horizon` times the ablation's tokens."""
     threads = {"threads": params.ablation.threads}
     return params.model_copy(
         update={
             "seed": seed,
-            "small": params.small.model_copy(update={"tokens": params.ablation.tokens}),
+            "small": params.small.model_copy(update={"tokens": round(params.ablation.tokens * horizon)}),
             "training": params.training.model_copy(update=threads),
             "benchmarking": params.benchmarking.model_copy(update=threads),
         }
@@ -48,6 +48,7 @@ def make(inputs: Paths, params: Params, scratch: Path, model: Path | None) -> Re
     record: dict[str, Any] = {
         "arm": inputs["arm"],
         "seed": params.seed,
+        "horizon": inputs["horizon"],
         "learning_rate": params.small.learning_rate,
         "documents": Tokens.open(inputs["tokens"]).manifest.splits["train"]["distinct_documents"],
     }

@@ -1,10 +1,12 @@
 """Analyses the records of the study: final losses, paired differences, and the cost to reach a loss."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.errors import StepError
+from components.results import statistics
+from components.study import multipliers
 from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
 from components.study.growth.record import Record, best_trial
 from components.study.statistics import interval, paired, reached, speed_up, verdict
@@ -17,6 +19,8 @@ RIVALS: dict[Budget, str] = {
     (CONTINUED, 1.0): "small trained on, same tokens",
     (CONTINUED, EQUAL_COST): "small trained on, same added FLOPs",
 }
+# What a training run costs: by name, the attribute of its record.
+COSTS = {"tokens": "tokens", "FLOPs": "flops", "total FLOPs": "total_flops"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ class Study:
         """The final loss of each seed."""
         return [self.runs[budget][seed].loss for seed in self.seeds]
 
+    def points(self, budget: Budget, cost: str) -> list[tuple[float, float]]:
+        """A cost and the final loss of each seed."""
+        return [(getattr(self.runs[budget][seed], cost), self.runs[budget][seed].loss) for seed in self.seeds]
+
     def accuracies(self, budget: Budget) -> list[float]:
         """The exam accuracy of each seed."""
         return [(self.runs[budget][seed].exam or {}).get("accuracy", float("nan")) for seed in self.seeds]
@@ -81,6 +89,7 @@ def analyse(study: Study) -> dict[str, Any]:
         "diverged": study.diverged,
         "arms": [describe(study, arm) for arm in study.arms],
         "differences": [row for arm in study.arms for row in differences(study, arm)],
+        "multipliers": [row for arm in study.arms for row in multipliers_of(study, arm)],
         "targets": [target(study, horizon) for horizon in study.of_arm(SCRATCH)],
     }
 
@@ -115,7 +124,30 @@ def budget_of(study: Study, budget: Budget) -> dict[str, Any]:
         "validation_loss": interval(study.losses(budget)).record(),
         "by_seed": study.losses(budget),
         "exam_accuracy": interval(study.accuracies(budget)).record(),
+        "capacity": capacity([study.runs[budget][seed].capacity for seed in study.seeds]),
     }
+
+
+def capacity(seeds: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """What the entries that growth added carry, over the seeds; None if a seed's model was not grown.
+
+    `damage_stderr` is paired over the held-out sequences, and the interval of `damage` over the seeds.
+    """
+    known = statistics.all_or_none(seeds)
+    if known is None:
+        return None
+    over = {name: interval([seed[name] for seed in known]).record() for name in ("gain", "share", "damage")}
+    parts = [statistics.Estimate(seed["damage"], seed["damage_stderr"], 1) for seed in known]
+    return over | {"damage_stderr": statistics.macro(parts).stderr}
+
+
+def multipliers_of(study: Study, arm: str) -> Iterator[dict[str, Any]]:
+    """What scratch and the small model trained on would have to spend to reach the arm's loss, over what it spent."""
+    for rival in (name for name in (SCRATCH, CONTINUED) if name != arm):
+        for name, cost in COSTS.items():
+            budgets = zip(*(study.points((rival, horizon), cost) for horizon in study.of_arm(rival)), strict=True)
+            found = multipliers.multiplier(list(budgets), study.points((arm, 1.0), cost))
+            yield multipliers.row(arm, rival, name, found)
 
 
 def differences(study: Study, arm: str) -> list[dict[str, Any]]:

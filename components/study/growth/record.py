@@ -26,6 +26,8 @@ class Record:
         curve: `tokens`, `flops` and `loss` of each validation.
         exam: `accuracy`, `stderr`, `chance`, `majority` and `tasks` of the exam; None if the run diverged.
         growth: measured differences from the small model, if the start was grown.
+        capacity: what the entries that growth added carry, from the summary of training (`components/training/share.py`):
+            the `gain` of training, their `share` of it, and their `damage` with its `damage_stderr`.
     """
 
     arm: str
@@ -42,6 +44,7 @@ class Record:
     curve: dict[str, list[float]]
     exam: dict[str, Any] | None
     growth: dict[str, float] | None
+    capacity: dict[str, Any] | None = None
 
     @property
     def loss(self) -> float:

@@ -9,10 +9,13 @@ from components.study.growth.analysis import Study, analyse
 from components.study.growth.figure import draw
 from components.study.growth.record import Record, read_records
 from components.study.growth.text import text_of
+from components.study.multipliers import metrics
 from components.study.pages import write_result
 from components.tracking import Tracker
 
 COLUMNS = ("arm", "seed", "horizon", "learning_rate", "parameters", "tokens", "flops", "source_flops", "validation_loss", "bits_per_byte")  # fmt: skip
+# What the entries that growth added carry: name in the record, and in the table of training runs.
+CAPACITY = {"gain": "gain", "share": "share_of_new", "damage": "damage_of_new", "damage_stderr": "damage_of_new_stderr"}
 
 
 def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -39,6 +42,8 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
             "validation_loss": budget["validation_loss"]["mean"],
             "exam_accuracy": budget["exam_accuracy"]["mean"],
             "tokens": budget["tokens"],
+            **({"share_of_new": budget["capacity"]["share"]["mean"]} if budget["capacity"] else {}),
+            **(metrics(result["multipliers"], arm["arm"]) if budget["horizon"] == 1.0 else {}),
         }
         for arm in result["arms"]
         for budget in arm["budgets"]
@@ -47,7 +52,12 @@ def summary(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def rows_of(records: list[Record]) -> Iterator[list[Any]]:
     """A header, then one row per training run, for those who draw their own chart."""
-    yield [*COLUMNS, "exam_accuracy"]
+    yield [*COLUMNS, "exam_accuracy", *CAPACITY.values()]
     for record in sorted(records, key=lambda r: (r.arm, str(r.horizon), r.seed)):
         accuracy = record.exam["accuracy"] if record.exam else ""
-        yield [*(getattr(record, column) for column in COLUMNS), accuracy]
+        carried = record.capacity or {}
+        yield [
+            *(getattr(record, column) for column in COLUMNS),
+            accuracy,
+            *(carried.get(name, "") for name in CAPACITY),
+        ]

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.results.tables import Table, escape_markdown
+from components.study import multipliers
 from components.study.growth.analysis import RIVALS
 from components.study.growth.arms import CONTINUED, EQUAL_COST, SCRATCH
 from components.study.pages import Text, left_out, with_interval
 
+ACCOUNTS = "FLOPs are those of the arm's and the baseline's own training; total FLOPs include the small model's where it is used."
 COMPARED = {
     "better": "lower loss than",
     "worse": "higher loss than",
@@ -23,7 +25,9 @@ def text_of(result: Mapping[str, Any]) -> Text:
         [
             losses(result),
             differences(result, "validation_loss", "loss", "below", 4),
+            multipliers.table(result["multipliers"], ACCOUNTS),
             costs(result),
+            capacity(result),
             differences(result, "exam_accuracy", "exam accuracy", "above", 3),
             rates(result),
         ],
@@ -42,6 +46,12 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
             for verdict, words in COMPARED.items()
         }
         parts = [f"{words} {escape_markdown('; '.join(names))}" for words, names in rivals.items() if names]
+        parts += [
+            f"{against} would need {multipliers.said(entry)} times as many {entry['cost']} for this loss"
+            for against, cost in ((SCRATCH, "total FLOPs"), (CONTINUED, "FLOPs"))
+            for entry in result["multipliers"]
+            if (entry["arm"], entry["against"], entry["cost"]) == (arm, against, cost) and entry["factor"] is not None
+        ]
         lines.append(f"**{escape_markdown(arm)}**: {'. '.join(part[0].upper() + part[1:] for part in parts)}.")
     return lines + left_out(result["diverged"])
 
@@ -106,6 +116,30 @@ def costs(result: Mapping[str, Any]) -> Table:
     )
     header = ["arm", "target loss", "scratch's tokens", "share of them", "speed-up, sunk", "speed-up, inclusive"]
     return Table("Cost to scratch's loss", note, header, rows)
+
+
+def capacity(result: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            arm["arm"],
+            f"{budget['tokens']:,}",
+            with_interval(budget["validation_loss"], 4),
+            with_interval(found["gain"], 4),
+            with_interval(found["share"], 2),
+            with_interval(found["damage"], 4),
+            "-" if found["damage_stderr"] is None else f"{found['damage_stderr']:.4f}",
+        ]
+        for arm in result["arms"]
+        for budget in arm["budgets"]
+        if (found := budget["capacity"])
+    ]
+    note = (
+        "With the entries that growth added set back to where training began, the loss rises by the damage: their share of "
+        "the gain. The standard error is of the paired difference over the held-out sequences, and the intervals are over "
+        "the seeds. A share says nothing about whether a model is good, so read it beside the loss."
+    )
+    header = ["arm", "tokens", "loss", "gain of training", "share of new entries", "damage", "standard error"]
+    return Table("What the added entries carry", note, header, rows)
 
 
 def rates(result: Mapping[str, Any]) -> Table:

@@ -16,6 +16,7 @@ from components.study.steps import examine, run_step, scratch_folder, track, tra
 from components.tracking import Tracker
 
 GROWTH = ("max_relative_logit_difference", "kl", "loss_delta")
+CAPACITY = ("share", "damage", "damage_stderr")
 
 
 def train_and_examine(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -141,10 +142,12 @@ def make(run: Run, params: Params, inputs: Paths, scratch: Path, model: Path | N
     if summary is None:
         return Record.diverged(tokens=section.tokens, **record)
     kept = {name: summary[name] for name in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
+    carried = summary.get("growth")
+    capacity = carried and {"gain": carried["gain"]} | {name: carried["new"][name] for name in CAPACITY}
     examine(model, inputs["exam"], scratch, file)
     exam = json.loads((scratch / "exam.json").read_text(encoding="utf-8"))["exam"]
     exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "tasks")}
-    return Record(**record | kept, curve=summary["curve"], exam=exam)
+    return Record(**record | kept, curve=summary["curve"], exam=exam, capacity=capacity)
 
 
 def figures(record: Record) -> dict[str, Any]:

@@ -93,6 +93,17 @@ def test_pages_of_studies(text: str) -> None:
     interval = {"mean": 1.0, "low": None, "high": None, "verdict": "better"}
     differences = [{"arm": text, "against": text, "loss_verdict": "better", "loss": interval, "exam": interval}]
     arms = [{"arm": text, "exam": interval}]
-    result = {"arms": arms, "differences": differences, "diverged": [text], "baselines": {"": {"chance": 2.0}}}
+    multiplier = {
+        "arm": text,
+        "against": text,
+        "cost": "tokens",
+        "factor": 2.0,
+        "low": None,
+        "high": None,
+        "bound": "",
+        "n": 1,
+    }
+    result = {"arms": arms, "differences": differences, "multipliers": [multiplier], "diverged": [text]}
+    result["baselines"] = {"": {"chance": 2.0}}
     for said in (growth.sentences(result), ablation.sentences(result)):
         assert not marks("\n\n".join(said)) & DANGEROUS

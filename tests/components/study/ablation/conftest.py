@@ -12,7 +12,7 @@ from components.study.ablation.record import Record
 def make_record(arm: str, seed: int = 1, loss: float | None = 4.0, exam: float = 0.4, **changes: Any) -> Record:
     facts: dict[str, Any] = {"arm": arm, "seed": seed, "learning_rate": 0.01, "documents": 100}
     if loss is None:
-        return Record.diverged(tokens=1_000, **facts)
+        return Record.diverged(**facts | {"tokens": 1_000} | changes)
     categories = {"math": {"accuracy": exam - 0.1, "chance": 0.25, "majority": 0.3}}
     categories["language"] = {"accuracy": exam + 0.1, "chance": 0.35, "majority": 0.3}
     given: dict[str, Any] = {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -17,6 +18,7 @@ from components.study.ablation.record import Record, read_record, read_records
 from components.study.ablation.report import report
 from components.study.ablation.text import arms, sentences, text_of
 from components.tracking import Tracker
+from tests.components.study.ablation.conftest import SHIFTS
 
 
 def write(records: list[Record], folder: Path) -> Path:
@@ -78,6 +80,56 @@ def test_rewrites_are_compared_with_repeats_of_their_documents(
     assert pairs[-1] == ("sources_rephrased", "sources_repeated")
     assert result["differences"][-1]["loss"]["mean"] == pytest.approx(-0.3)
     assert "**sources_rephrased** against sources_repeated" in " ".join(sentences(analyse(Ablation.of(both))))
+
+
+BUDGETS = {0.5: 4.5, 1.5: 4.1}  # horizons of the random arm, whose loss at 1.0 is 4.3
+
+
+def further_budgets(record: Callable[..., Record], **changes: Any) -> list[Record]:
+    return [
+        record("random", seed, loss + shifts[0], horizon=horizon, tokens=int(1_000 * horizon), **changes)
+        for horizon, loss in BUDGETS.items()
+        for seed, shifts in SHIFTS.items()
+    ]
+
+
+def test_the_tokens_that_the_baseline_needs_for_each_arms_loss(
+    record: Callable[..., Record], records: list[Record]
+) -> None:
+    exact = [record("curated_textbooks_exercises", seed, 4.5 + shifts[0]) for seed, shifts in SHIFTS.items()]
+    known = [r for r in records if r.arm != "curated_textbooks_exercises"]
+    result = analyse(Ablation.of([*reversed(further_budgets(record)), *known, *exact]))
+    found = {row["arm"]: row for row in result["multipliers"]}
+    assert [*found] == ["curated", "curated_textbooks", "curated_textbooks_exercises"]
+    assert (found["curated"]["factor"], found["curated"]["bound"]) == (pytest.approx(1.5), "at least")
+    assert found["curated_textbooks_exercises"]["factor"] == pytest.approx(0.5)  # the loss of half the tokens
+    assert {row["against"] for row in found.values()} == {"random"}
+    said = " ".join(sentences(result))
+    assert "**curated**: random would need ≥ 1.50 times as many tokens for its loss." in said
+    assert "Compute multipliers" in text_of(result).markdown()
+
+
+def test_a_budget_that_diverged_is_left_out_and_said(record: Callable[..., Record], records: list[Record]) -> None:
+    lost = [
+        record("random", 2, None, horizon=1.5) if (r.horizon, r.seed) == (1.5, 2) else r
+        for r in further_budgets(record)
+    ]
+    result = analyse(Ablation.of([*records, *lost]))
+    assert "left out: random at horizon 1.5." in " ".join(sentences(result))
+    assert {row["bound"] for row in result["multipliers"] if row["arm"] == "curated"} == {"at least"}
+    assert analyse(Ablation.of(records))["multipliers"] == []
+    with pytest.raises(StepError, match="parameters of arm 'random'"):
+        Ablation.of([*records, *further_budgets(record, parameters=11)])
+
+
+def test_the_first_arms_further_budgets_are_read(record: Callable[..., Record], tmp_path: Path) -> None:
+    for name, horizon in (("1", 1.0), ("0.5-1", 0.5), ("2-1", 2.0)):
+        record("random", horizon=horizon).write(tmp_path / "random" / f"{name}.json")
+    record("curated").write(tmp_path / "curated" / "1.json")
+    found = read_records(tmp_path, ["random", "curated"], [1], [0.5, 2.0])
+    assert [(r.arm, r.horizon) for r in found] == [("random", 1.0), ("curated", 1.0), ("random", 0.5), ("random", 2.0)]
+    with pytest.raises(StepError, match=r"random/4-1\.json does not exist"):
+        read_records(tmp_path, ["random", "curated"], [1], [4.0])
 
 
 def test_what_was_read_and_how_often(records: list[Record]) -> None:
@@ -144,10 +196,14 @@ class Addresses(HTMLParser):
         self.found += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-def test_the_files_are_whole_equal_and_offline(records: list[Record], tmp_path: Path) -> None:
+def test_the_files_are_whole_equal_and_offline(
+    record: Callable[..., Record], records: list[Record], tmp_path: Path
+) -> None:
     runs = write(records, tmp_path / "runs")
+    for further in further_budgets(record):
+        further.write(runs / "random" / f"{further.horizon}-{further.seed}.json")
     summaries = [report({"runs": runs}, {"output": tmp_path / name}, Params(), Tracker()) for name in ("a", "b")]
-    names = {"ablation.json", "ablation.md", "ablation.csv", "ablation.png", "index.html"}
+    names = {"ablation.json", "ablation.md", "ablation.csv", "multipliers.csv", "ablation.png", "index.html"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -155,7 +211,10 @@ def test_the_files_are_whole_equal_and_offline(records: list[Record], tmp_path: 
     assert summaries[0]["exam"] == {"chance": 0.3, "majority": 0.32}
     assert summaries[0]["curated minus random"]["loss"] == pytest.approx(-0.3, abs=0.02)
     rows = list(csv.DictReader((tmp_path / "a" / "ablation.csv").read_text().splitlines()))
-    assert len(rows) == len(records)
+    assert len(rows) == len(records) + len(BUDGETS) * len(SHIFTS)
+    multipliers = list(csv.DictReader((tmp_path / "a" / "multipliers.csv").read_text().splitlines()))
+    assert [(row["arm"], row["cost"], row["bound"]) for row in multipliers[:1]] == [("curated", "tokens", "at least")]
+    assert summaries[0]["curated"]["multiplier"] == {"tokens_against_random_at_least": pytest.approx(1.5)}
     assert float(rows[0]["exam.math"]) == pytest.approx(0.21)
     assert json.loads((tmp_path / "a" / "ablation.json").read_text())["seeds"] == [1, 2, 3]
     html = (tmp_path / "a" / "index.html").read_text()

@@ -70,7 +70,7 @@ def document(content: str, kind: str, source: str, **metadata: Any) -> Document:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The pipeline's documents and tokens: curation drops a tenth, and changes every text a little, so every id."""
     folder = tmp_path_factory.mktemp("project")
     raw = [document(text(n) + "  \n", "code" if n % 3 else "prose", f"raw/{n}") for n in range(200)]
@@ -83,11 +83,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for n, d in enumerate(curated)
         if d.kind == "prose"
     ]
-    places = {
+    places: dict[str, Any] = {
         "raw": write(folder / "raw", raw + nearly),
         "curated": write(folder / "curated", curated),
         "textbooks": write(folder / "textbooks", written),
         "tokens": folder / "tokens",
+        "horizon": 1.0,
     }
     documents = {"documents": [places["curated"], places["textbooks"]]}
     tokenize.run(documents, {"output": places["tokens"]}, params(), Tracker())
@@ -118,7 +119,7 @@ def ids(tokens: Path, split: str) -> set[str]:
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_has_its_own_documents_and_the_pipelines_held_out_ones(
-    arm: str, project: dict[str, Path], within: Path
+    arm: str, project: dict[str, Any], within: Path
 ) -> None:
     output = within / "tokens"
     summary = corpus.write_tokens({"arm": arm, **project}, {"output": output}, params(), Tracker())
@@ -143,7 +144,7 @@ def test_an_arm_has_its_own_documents_and_the_pipelines_held_out_ones(
     assert ("copy" in sources) == (arm == "random")
 
 
-def test_the_arms_of_rewrites_have_the_same_documents(project: dict[str, Path], within: Path) -> None:
+def test_the_arms_of_rewrites_have_the_same_documents(project: dict[str, Any], within: Path) -> None:
     trained = {}
     for arm in ("sources_repeated", "sources_rephrased"):
         corpus.write_tokens({"arm": arm, **project}, {"output": within / arm}, params(), Tracker())
@@ -156,14 +157,14 @@ def test_the_arms_of_rewrites_have_the_same_documents(project: dict[str, Path], 
     assert {rewrites[name]["seed_document"] for name in added} == repeated.keys()
 
 
-def test_an_arm_of_rewrites_needs_some(project: dict[str, Path], within: Path) -> None:
+def test_an_arm_of_rewrites_needs_some(project: dict[str, Any], within: Path) -> None:
     none = write(within / "textbooks", [document(text(1), "textbook", "textbook/1")])
     inputs = {"arm": "sources_repeated", **project, "textbooks": none}
     with pytest.raises(StepError, match=r"holds no rewrites of documents.*set synthesis\.rephrase"):
         corpus.write_tokens(inputs, {"output": within / "t"}, params(), Tracker())
 
 
-def test_kinds_stand_to_each_other_as_in_the_pipeline(project: dict[str, Path], within: Path) -> None:
+def test_kinds_stand_to_each_other_as_in_the_pipeline(project: dict[str, Any], within: Path) -> None:
     """Passes rise by one factor, no further than the tokens that are trained on need."""
     summary = corpus.write_tokens({"arm": "curated", **project}, {"output": within / "t"}, params(), Tracker())
     passes = summary["passes"]
@@ -172,8 +173,14 @@ def test_kinds_stand_to_each_other_as_in_the_pipeline(project: dict[str, Path], 
     assert passes["prose"] > 1
 
 
+def test_a_further_budget_has_a_stream_of_its_length(project: dict[str, Any], within: Path) -> None:
+    inputs = {"arm": "random", **project, "horizon": 2.0}
+    summary = corpus.write_tokens(inputs, {"output": within / "t"}, params(), Tracker())
+    assert 2 * TOKENS < summary["tokens"] < 2.2 * TOKENS
+
+
 def test_the_last_arm_is_the_pipelines_own_stream_where_that_is_long_enough(
-    project: dict[str, Path], within: Path
+    project: dict[str, Any], within: Path
 ) -> None:
     few = params().model_copy(update={"ablation": params().ablation.model_copy(update={"tokens": 1_000})})
     inputs = {"arm": "curated_textbooks_exercises", **project}
@@ -182,7 +189,7 @@ def test_the_last_arm_is_the_pipelines_own_stream_where_that_is_long_enough(
     assert train.read_bytes() == (project["tokens"] / "train" / "shard-00000.bin").read_bytes()
 
 
-def test_weights_and_phases_of_kinds_that_an_arm_lacks_are_left_out(project: dict[str, Path], within: Path) -> None:
+def test_weights_and_phases_of_kinds_that_an_arm_lacks_are_left_out(project: dict[str, Any], within: Path) -> None:
     weighted = params(
         weights={"code": 1, "prose": 1, "exercise": 2},
         curriculum=[["exercise"], ["code", "prose", "textbook"]],
@@ -192,7 +199,7 @@ def test_weights_and_phases_of_kinds_that_an_arm_lacks_are_left_out(project: dic
     assert summary["by_kind"]["code"] == pytest.approx(summary["by_kind"]["prose"], rel=0.05)
 
 
-def test_raw_documents_of_held_out_ones_are_known_by_id_and_by_text(project: dict[str, Path]) -> None:
+def test_raw_documents_of_held_out_ones_are_known_by_id_and_by_text(project: dict[str, Any]) -> None:
     held_out = ids(project["tokens"], "validation")
     kin = corpus.HeldOutKin(project["curated"], held_out)
     numbers = {int(d.source[4:]) for d in read_documents(project["curated"]) if d.id in held_out}
@@ -206,7 +213,7 @@ def test_raw_documents_of_held_out_ones_are_known_by_id_and_by_text(project: dic
     assert sorted(found) == sorted(f"{name}/{n}" for name in ("raw", "copy") for n in numbers)
 
 
-def test_no_held_out_document_of_curation_takes_none_out(project: dict[str, Path]) -> None:
+def test_no_held_out_document_of_curation_takes_none_out(project: dict[str, Any]) -> None:
     kin = corpus.HeldOutKin(project["curated"], {"0" * 32})
     assert not any(kin.among(batch).any() for batch in read_batches(project["raw"]))
 
@@ -223,7 +230,7 @@ def test_similarity_is_jaccards(tmp_path: Path) -> None:
         assert kin._similarity(corpus.shingle_sets([other])[0]) == pytest.approx(expected)
 
 
-def test_an_arm_that_would_train_on_held_out_text_is_refused(project: dict[str, Path], within: Path) -> None:
+def test_an_arm_that_would_train_on_held_out_text_is_refused(project: dict[str, Any], within: Path) -> None:
     """As where the pipeline's tokens were made with another split."""
     fewer = params(validation_fraction=0.02)
     with pytest.raises(StepError, match=r"arm 'curated' would train on document .*, which is held out"):
@@ -231,7 +238,7 @@ def test_an_arm_that_would_train_on_held_out_text_is_refused(project: dict[str, 
     assert not (within / "t").exists()
 
 
-def test_tokens_of_another_vocabulary_are_refused(project: dict[str, Path], within: Path) -> None:
+def test_tokens_of_another_vocabulary_are_refused(project: dict[str, Any], within: Path) -> None:
     padded = params(pad_vocab_to_multiple=1024)
     with pytest.raises(StepError, match=r"the arm's tokens have vocab_size 1024, .* has 320;"):
         corpus.write_tokens({"arm": "curated", **project}, {"output": within / "t"}, padded, Tracker())

@@ -64,7 +64,7 @@ class Steps:
 def train(steps: Steps, tokens: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **checkpoint: Path) -> Any:
     monkeypatch.chdir(folder)
     monkeypatch.setattr("components.study.steps.run_step", steps)
-    inputs = {"arm": "curated", "seed": 5, "tokens": tokens, "exam": folder}
+    inputs = {"arm": "curated", "seed": 5, "tokens": tokens, "exam": folder, "horizon": 2.0}
     params = Params(ablation={"tokens": 4_096, "threads": 3})
     return training.train_and_examine(inputs, {"output": folder / "r.json"} | checkpoint, params, Tracker())
 
@@ -92,7 +92,7 @@ def test_the_record_says_what_the_steps_measured(tokens: Path, tmp_path: Path, m
     assert record.curve["loss"] == [7.5, 5.0]
     assert summary["exam_accuracy"] == 0.5
     for name, options, params in steps.asked:
-        assert (params.seed, params.small.tokens) == (5, 4_096)
+        assert (params.seed, params.small.tokens) == (5, 8_192)
         assert getattr(params, name).threads == 3
         assert params.small.learning_rate == Params().small.learning_rate
         if name == "training":

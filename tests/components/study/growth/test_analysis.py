@@ -1,7 +1,10 @@
 """What the records come to: figures, verdicts, files; and what is refused."""
 
+import csv
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,51 @@ def test_the_cost_to_scratchs_losses(study: Records) -> None:
     assert "at once" in text_of(result).markdown()
 
 
+def test_what_scratch_and_the_small_model_would_need_for_an_arms_loss(study: Records) -> None:
+    result = analyse(Study.of(*study))
+    found = {(row["arm"], row["against"], row["cost"]): row for row in result["multipliers"]}
+    beyond = found["exact", "scratch", "total FLOPs"]  # 2.9 is below all of scratch's losses: 3,000 FLOPs against 3,000
+    assert (beyond["factor"], beyond["bound"], beyond["low"]) == (pytest.approx(1.0), "at least", None)
+    tokens, flops = (found["exact", "continued", cost] for cost in ("tokens", "FLOPs"))
+    assert (tokens["bound"], flops["bound"]) == ("", "")
+    assert 1.0 < tokens["low"] < tokens["factor"] < tokens["high"] < 1.5  # 2.9, between 3.0 and the equal cost's 2.8
+    assert flops["factor"] == pytest.approx(tokens["factor"] / 2)  # the small model costs half of it per token
+    assert found["continued", "scratch", "tokens"]["bound"] == "at least"
+    assert ("scratch", "scratch", "tokens") not in found
+    said = " ".join(sentences(result))
+    assert "Scratch would need ≥ 1.00 times as many total FLOPs for this loss" in said
+    assert f"Continued would need {flops['factor']:.2f} ({flops['low']:.2f} to" in said
+
+
+def test_what_the_added_entries_carry_stands_beside_the_loss(study: Records, tmp_path: Path) -> None:
+    trials, runs = study
+    carried = {1: (0.4, 0.020), 2: (0.5, 0.024), 3: (0.45, 0.022)}
+    runs = [
+        replace(
+            r,
+            capacity={"gain": 0.05, "share": carried[r.seed][0], "damage": carried[r.seed][1], "damage_stderr": 0.003},
+        )
+        if r.arm == "exact"
+        else r
+        for r in runs
+    ]
+    result = analyse(Study.of(trials, runs))
+    budgets = {arm["arm"]: arm["budgets"][-1]["capacity"] for arm in result["arms"]}
+    assert budgets["scratch"] is budgets["continued"] is None
+    assert budgets["exact"]["share"]["mean"] == pytest.approx(0.45)
+    assert budgets["exact"]["damage"]["mean"] == pytest.approx(0.022)
+    assert budgets["exact"]["damage_stderr"] == pytest.approx(math.sqrt(3 * 0.003**2) / 3)
+    (table,) = (table for table in text_of(result).tables if table.title == "What the added entries carry")
+    assert [row[0] for row in table.rows] == ["exact", "exact"]
+    assert table.rows[-1][2].startswith("2.90")
+    assert table.rows[-1][4].startswith("0.45 ±")
+    inputs: dict[str, Any] = write((trials, runs), tmp_path)
+    summary = report(inputs, {"output": tmp_path / "a"}, Params(), Tracker())
+    assert summary["exact"]["share_of_new"] == pytest.approx(0.45)
+    rows = csv.DictReader((tmp_path / "a" / "study.csv").read_text().splitlines())
+    assert {row["share_of_new"] for row in rows if row["arm"] == "exact"} == {"0.4", "0.5", "0.45"}
+
+
 def test_a_missing_training_is_named(study: Records) -> None:
     trials, runs = study
     with pytest.raises(StepError, match=r"no training run of arm 'exact' at horizon 1\.0 with seed 3"):
@@ -116,12 +164,13 @@ class Addresses(HTMLParser):
 def test_the_files_are_whole_equal_and_offline(study: Records, tmp_path: Path) -> None:
     inputs: dict[str, Any] = write(study, tmp_path)
     summaries = [report(inputs, {"output": tmp_path / name}, Params(), Tracker()) for name in ("a", "b")]
-    names = {"study.json", "study.md", "study.csv", "study.png", "index.html"}
+    names = {"study.json", "study.md", "study.csv", "multipliers.csv", "study.png", "index.html"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == names
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert summaries[0] == summaries[1]
     assert summaries[0]["exact"]["tokens"] == 1_000
+    assert summaries[0]["exact"]["multiplier"]["total_FLOPs_against_scratch_at_least"] == pytest.approx(1)
     assert "exact@0.5" in summaries[0]
     assert len((tmp_path / "a" / "study.csv").read_text().splitlines()) == 1 + len(study[1])
     assert json.loads((tmp_path / "a" / "study.json").read_text())["seeds"] == [1, 2, 3]
