@@ -20,6 +20,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         given.limit if inputs["limit"] is None else check_limit(inputs["limit"]),
         state_folder() / "benchmarking" if given.cache else None,
         inputs["corpus"] or (),
+        inputs["set_back"],
     )
     summary = benchmark(job, outputs["output"], given)
     tracker.metrics(tracked_figures(outputs["output"]))
@@ -52,6 +53,11 @@ COMMAND = Command(
             "folders of documents or tokens that the model was trained on, searched for the suite's examples",
             required=False,
             many=True,
+        ),
+        Argument(
+            "set_back",
+            "grown checkpoint that the model was trained from: the entries that growth added get their values in it",
+            required=False,
         ),
         Argument("limit", "maximum examples per task; 0 = all; overrides benchmarking.limit", required=False, type=int),
     ),

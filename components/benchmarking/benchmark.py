@@ -67,6 +67,7 @@ class Job:
         limit: maximum number of examples per task; 0 = all.
         journals: folder of the model's answers, from which an interrupted run resumes; None stores none.
         corpus: folders of the training data, which are searched for the examples.
+        set_back: the grown checkpoint that this one was trained from; the entries that growth added get its values.
     """
 
     checkpoint: Path
@@ -75,6 +76,7 @@ class Job:
     limit: int = 0
     journals: Path | None = None
     corpus: Sequence[Path] = ()
+    set_back: Path | None = None
 
 
 def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, Any]:
@@ -101,9 +103,9 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
     prepare(params.threads)
     from components.benchmarking.checkpoint import describe, open_scorer
 
-    scorer = open_scorer(job.checkpoint, params.batch_size, params.device)
-    about = describe(job.checkpoint)
-    identity = _Identity(job.journals, job.checkpoint, params)
+    scorer = open_scorer(job.checkpoint, params.batch_size, params.device, job.set_back)
+    about = describe(job.checkpoint) | ({"set_back": weights_sha256(job.set_back)} if job.set_back else {})
+    identity = _Identity(job.journals, job.checkpoint, params, job.set_back)
     asked, failed = _ask_all(scorer, suite, job.limit, params, identity)
     if not asked:
         raise StepError(f"no task could be scored: {join_reasons(failed)}")
@@ -153,7 +155,9 @@ class Disagreement(Exception):
 class _Identity:
     """Journals by task, each named by everything that an answer depends on except the request."""
 
-    def __init__(self, folder: Path | None, checkpoint: Path, params: BenchmarkingParams) -> None:
+    def __init__(
+        self, folder: Path | None, checkpoint: Path, params: BenchmarkingParams, set_back: Path | None
+    ) -> None:
         self.folder = folder
         if folder is None:
             return
@@ -171,6 +175,10 @@ class _Identity:
             "threads": params.threads,
             "dtype": "float32",
         }
+        if set_back is not None:
+            from components.phi.weights import NEW_PARAMETERS
+
+            self.facts |= {"set_back": weights_sha256(set_back), "new": sha256_file(set_back / NEW_PARAMETERS)}
 
     def journal(self, scorer: "ChoiceScorer", task: Task) -> Journal:
         if self.folder is None:

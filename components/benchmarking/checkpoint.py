@@ -10,18 +10,25 @@ from components.errors import StepError
 from components.files import sha256_file
 from components.foreign.tokenizer_file import highest_id
 from components.phi.checkpoint import load, load_tokenizer, named_token, read_end_tokens, read_lineage
+from components.phi.new_entries import NewEntries
 from components.tracking import weights_sha256
 
 
-def open_scorer(directory: Path, batch_size: int, device: str = "cpu") -> ChoiceScorer:
+def open_scorer(directory: Path, batch_size: int, device: str = "cpu", set_back: Path | None = None) -> ChoiceScorer:
     """A ChoiceScorer over the checkpoint's model, with activations in float32.
+
+    Args:
+        set_back: the grown checkpoint that it was trained from, if the entries that growth added are set back to its values.
 
     Raises:
         StepError: a file is missing or broken, tokenizer and model do not match, or the device does not exist.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise StepError("benchmarking.device is 'cuda', but torch finds no usable GPU; set benchmarking.device to cpu")
-    model = load(directory).eval().to(device)
+    model = load(directory).eval()
+    if set_back is not None:
+        NewEntries(set_back, model.config).set_back(model)
+    model.to(device)
     tokenizer = load_tokenizer(directory)
     if (tokens := highest_id(tokenizer) + 1) > model.config.vocab_size:
         raise StepError(

@@ -11,6 +11,7 @@ COMMAND = Command(
     run="components.reporting.report:run",
     inputs=(
         Argument("scores", "scores directories of components.benchmarking, one per model", many=True),
+        Argument("set_back", "scores of the grown model with the entries that growth added set back", required=False),
         Argument("training", "summaries of components.training (train_NAME.json)", required=False, many=True),
         Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
         Argument("transfer", "transfer.json of components.transfer", required=False),

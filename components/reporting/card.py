@@ -4,7 +4,8 @@ from io import StringIO
 from typing import Any
 
 from components.reporting.evidence import Case, Evidence
-from components.reporting.tables import decimal, quantity, scientific, tables, with_error
+from components.reporting.growth import exam_share
+from components.reporting.tables import DASH, decimal, quantity, scientific, tables, with_error
 from components.results.tables import escape_markdown, markdown_table
 
 SHAPE = (
@@ -124,6 +125,14 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
         rows.append(["start", f"grown from the small model ({case.transfer['operator']})"])
     if growth := trained.get("growth"):
         rows.append(["share of the gain after growth that new parameters carry", f"{growth['new']['share']:.0%}"])
+        along = [
+            f"{row['new_share']:.0%} at {quantity(row['tokens'])}"
+            for row in growth.get("along", ())
+            if "new_share" in row
+        ]
+        rows.append(["… along training, on a quarter of the held-out text", ", ".join(along) or DASH])
+    if (exam := exam_share(case)) and exam["all"]["share"] is not None:
+        rows.append(["… of the gain over the small model in the exam's bits per byte", f"{exam['all']['share']:.0%}"])
     for key, words in (("seed", "seed"), ("tokens_fingerprint", "fingerprint of the tokens")):
         if isinstance(lineage.get(key), int | str):
             rows.append([words, str(lineage[key])])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.reporting.evidence import Case, Curve, Evidence
+from components.reporting.growth import exam_share
 
 SMALL, LARGE, CONTROL = "small", "large", "control"
 PROOF = (
@@ -39,6 +40,7 @@ def compare(case: Case) -> dict[str, Any] | None:
     result["grown_start_loss"] = large.curve.loss[0] if large and large.curve else None
     large_loss, control_loss = _loss(case, LARGE), _loss(case, CONTROL)
     result["growth"] = (large.training or {}).get("growth") if large else None
+    result["growth_exam"] = exam_share(case)
     result["loss_advantage_over_control"] = (
         None if large_loss is None or control_loss is None else control_loss - large_loss
     )

@@ -118,6 +118,7 @@ class Case:
         subject: name of the described and registered model.
         lineage, config: of its checkpoint.
         notes: step and warning, from the steps that made the data.
+        set_back: scores of the subject on the exam with the entries that growth added set back to their start.
     """
 
     models: tuple[Evidence, ...]
@@ -126,6 +127,7 @@ class Case:
     lineage: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    set_back: Scores | None = None
 
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)

@@ -73,6 +73,8 @@ def summary(board: dict[str, Any]) -> dict[str, Any]:
     for group, found in (transfer.get("growth") or {}).items():
         if isinstance(found, dict):
             flat[f"growth_share_{group}"] = found["share"]
+    if exam := transfer.get("growth_exam"):
+        flat["growth_exam_share_new"] = exam["all"]["share"]
     for account in ("sunk", "inclusive"):
         figures = transfer.get("flops", {}).get(account, {})
         flat[f"share_of_control_flops_{account}"] = figures.get("share_of_control_flops")

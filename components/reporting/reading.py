@@ -28,6 +28,7 @@ def read_case(
     curves: list[Path] | None = None,
     transfer: Path | None = None,
     model: Path | None = None,
+    set_back: Path | None = None,
 ) -> Case:
     """Read the files in the step's arguments.
 
@@ -60,6 +61,7 @@ def read_case(
         models=models,
         transfer=proof,
         subject=subject,
+        set_back=_set_back(set_back, scored.get(subject, {})) if set_back else None,
         lineage=_optional_object(model / "lineage.json") if model else {},
         config=read_object(model / "config.json") if model else {},
     )
@@ -78,7 +80,9 @@ def read_training(path: Path) -> dict[str, Any]:
     text(path, content, "checkpoint_sha256")
     growth = mapping(path, content, "growth", {})
     for group in growth:
-        if group == "gain":
+        if group == "along":
+            _along(path, growth[group])
+        elif group == "gain":
             number(path, growth, group, where="growth.")
         else:
             figures = mapping(path, growth, group, where="growth.")
@@ -185,6 +189,26 @@ def _check_checkpoint(directory: Path) -> None:
     if not any(Path(directory).glob("*.safetensors")):
         raise StepError(f"--model {directory} has no model.safetensors; expected a checkpoint of components.training")
     refuse_links_out(directory)
+
+
+def _along(path: Path, rows: Any) -> None:
+    """Refuse a share along training that isn't a list of objects of numbers."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise StepError(f"{path}: `growth.along` is not a list of objects; run the training again")
+    for row in rows:
+        for key in ("tokens", "validation_loss", "new_damage", "new_damage_stderr", "new_share"):
+            number(path, row, key, required=key in ("tokens", "validation_loss"), where="growth.along.")
+
+
+def _set_back(path: Path, scored: Mapping[str, tuple[Path, Scores]]) -> Scores:
+    """Read the scores of a model with entries set back; refuse those of other weights than the model's own scores."""
+    found, (own_path, own) = read_scores(path), scored.get(EXAM, (path, None))
+    if own is not None and found.weights != own.weights:
+        raise StepError(
+            f"{path} is of other weights ({(found.weights or '?')[:12]}) than {own_path} ({(own.weights or '?')[:12]}); score "
+            "the model with its new entries set back again"
+        )
+    return found
 
 
 def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Path], models: Sequence[Evidence]) -> None:

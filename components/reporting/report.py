@@ -33,7 +33,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     Raises:
         StepError: an input is missing or malformed.
     """
-    others = (inputs.get(name) for name in ("training", "curves", "transfer", "model"))
+    others = (inputs.get(name) for name in ("training", "curves", "transfer", "model", "set_back"))
     case = read_case(inputs["scores"], *others)
     case = replace(case, notes=read_notes([path for step in WARNING if (path := inputs.get(step))]))
     facts = own_text(inputs, case)

@@ -40,6 +40,8 @@ def tables(case: Case, board: dict[str, Any]) -> list[Table]:
         _kinds_table(case),
         _savings_table(board["transfer"]),
         _growth_table(board["transfer"]),
+        _along_table(board["transfer"]),
+        _exam_share_table(board["transfer"]),
         _proof_table(board["transfer"]),
         exam_differences_table(board),
         _accuracy_table("Exam by category", case, "categories"),
@@ -215,6 +217,44 @@ def _growth_table(transfer: dict[str, Any] | None) -> Table:
     )
     header = ["entries set back", "number", "share", "damage"]
     return Table("Knowledge transfer: what the new entries carry", note, header, rows)
+
+
+def _along_table(transfer: dict[str, Any] | None) -> Table:
+    """The share of the new entries at each validation."""
+    rows = [
+        [
+            quantity(row["tokens"]),
+            decimal(row["validation_loss"], 4),
+            percent(row.get("new_share")),
+            with_error(row.get("new_damage"), row.get("new_damage_stderr"), 4),
+        ]
+        for row in ((transfer or {}).get("growth") or {}).get("along", ())
+    ]
+    note = (
+        "The new entries set back after each validation, on a quarter of its sequences. There is no share while the loss on "
+        "them is above that at the start."
+    )
+    return Table("Knowledge transfer: new entries along training", note, ["tokens", "loss", "share", "damage"], rows)
+
+
+def _exam_share_table(transfer: dict[str, Any] | None) -> Table:
+    """What setting the new entries back costs on the exam, by family of questions."""
+    exam = (transfer or {}).get("growth_exam")
+    parts = [("all", exam["all"]), *exam["tasks"].items()] if exam else []
+    rows = [
+        [
+            name,
+            *(with_error(part[key]["value"], part[key]["stderr"], 4) for key in ("gain", "damage")),
+            percent(part["share"]),
+        ]
+        for name, part in parts
+    ]
+    note = (
+        "Bits per byte of the correct answers, paired by question, ± one standard error; families have equal weight. Gain: "
+        "the small model's minus the grown one's. Damage: the rise when the new entries are set back to their values at the "
+        "end of growth. Share: damage divided by gain, where the gain's 95% interval is above 0."
+    )
+    return Table("Knowledge transfer: new entries in the exam", note, ["family", "gain", "damage", "share"], rows)
 
 
 def _savings_table(transfer: dict[str, Any] | None) -> Table:

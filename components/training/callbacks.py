@@ -21,6 +21,7 @@ from components.training.module import PhiTraining
 from components.training.resume import Due, State, StateFolder, random_state, restore_random_state
 from components.training.schedule import learning_rate_factor, validation_steps
 from components.training.sharding import whole
+from components.training.share import Along
 
 CURVE = ("step", "tokens", "flops", "loss", "learning_rate", "gradient_norm", "validation_loss", "bits_per_byte")
 
@@ -46,15 +47,16 @@ class Curve(StepCallback):
     previous row. Row 0 is the start, with the loss and gradient norm of the first step, before any update.
 
     Attributes:
-        rows: one per validation, with the columns CURVE.
+        along: measures the share of the new entries of a grown model at each validation.
+        rows: one per validation, with the columns CURVE, and those of `along`.
         last: the last validation, by kind of document.
         seconds: time spent on validations.
     """
 
     last: HeldOutLoss
 
-    def __init__(self, held_out: HeldOut, tracker: Tracker, cost: Cost) -> None:
-        self.held_out, self.tracker, self.cost = held_out, tracker, cost
+    def __init__(self, held_out: HeldOut, tracker: Tracker, cost: Cost, along: Along | None = None) -> None:
+        self.held_out, self.tracker, self.cost, self.along = held_out, tracker, cost, along
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
 
@@ -75,7 +77,6 @@ class Curve(StepCallback):
     def _measure(self, module: PhiTraining, step: int) -> None:
         started = time.monotonic()
         self.last = module.validate_on(self.held_out)
-        self.seconds += time.monotonic() - started
         row = {
             "step": step,
             "tokens": self.cost.tokens(step),
@@ -86,6 +87,9 @@ class Curve(StepCallback):
             "validation_loss": self.last.loss,
             "bits_per_byte": self.last.bits_per_byte,
         }
+        if self.along is not None:
+            row |= self.along.measure(module, self.last, self.rows[0] if self.rows else None)
+        self.seconds += time.monotonic() - started
         self.rows.append(row)
         self._log(row)
         by_kind = {
@@ -98,14 +102,21 @@ class Curve(StepCallback):
     def _log(self, row: dict[str, float]) -> None:
         """Log the row by step, and its loss by tokens and by FLOPs: MLflow draws curves over integer steps only."""
         step = int(row["step"])
-        self.tracker.metrics({k: row[k] for k in ("validation_loss", "bits_per_byte", "tokens", "flops")}, step=step)
+        logged = ("validation_loss", "bits_per_byte", "tokens", "flops", *Along.columns)
+        self.tracker.metrics({k: row[k] for k in logged if k in row}, step=step)
         for axis, place in (("tokens", row["tokens"]), ("gigaflops", row["flops"] // 10**9)):
             self.tracker.metrics({f"validation_loss_by_{axis}": row["validation_loss"]}, step=int(place))
 
+    def along_training(self) -> list[dict[str, float]]:
+        """The share of the new entries after each validation but the first: step, tokens, loss and the columns of `along`."""
+        kept = ("step", "tokens", "validation_loss", *Along.columns)
+        return [{key: row[key] for key in kept if key in row} for row in self.rows[1:]]
+
     def write(self, path: Path) -> None:
         """One CSV row per validation; equal runs give equal bytes."""
+        columns = CURVE if self.along is None else (*CURVE, *Along.columns)
         with atomic_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, CURVE, lineterminator="\n")
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
 

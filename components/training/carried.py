@@ -1,21 +1,18 @@
-"""Trains a grown model: weights copied from its source may be frozen or learn slowly at first, while new ones learn.
+"""Trains a grown model: weights copied from its source may be frozen or learn slowly at first, while new ones learn; and
+new ones may be set back, to see what they carry."""
 
-Growth writes `state/new_parameters.safetensors` into the checkpoint: for every tensor, in Hugging Face's names, which rows
-and which columns are new. An entry of a matrix is copied if neither its row nor its column is new.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from components.errors import StepError
 from components.params import TrainingParams
 from components.phi.model import Phi
-from components.phi.weights import NEW_PARAMETERS, our_names
+from components.phi.new_entries import NewEntries
+from components.phi.weights import NEW_PARAMETERS
 from components.training.sharding import placed
 
 
@@ -59,42 +56,42 @@ class CarriedEntries:
         self._before = {}
 
 
-def read_carried(initial: Path, model: Phi, settings: TrainingParams) -> dict[str, Tensor] | None:
-    """The copied entries of each parameter of a grown model: bool of its shape, by our names. None if they are trained like
-    the others, or if the checkpoint was not grown and only `carried_lr_ratio` would apply.
+@contextmanager
+@torch.no_grad()
+def set_back(model: nn.Module, entries: NewEntries | None) -> Iterator[None]:
+    """Within the block, the model's new entries have their values at the end of growth; without entries all keep theirs."""
+    if entries is None:
+        yield
+        return
+    trained = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    try:
+        for name, parameter in model.named_parameters():
+            start = placed(entries.start(name).to(parameter.dtype), parameter)
+            parameter.copy_(torch.where(placed(entries.new[name], parameter), start, parameter))
+        yield
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.copy_(trained[name])
+
+
+def read_new_entries(initial: Path, model: Phi, settings: TrainingParams) -> NewEntries | None:
+    """The entries that growth added to a checkpoint; None if it was not grown.
 
     Raises:
-        StepError: the checkpoint was not grown, or the file doesn't fit its weights.
+        StepError: the checkpoint was not grown, though the settings need that, or the file doesn't fit its weights.
     """
-    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction
     path = initial / NEW_PARAMETERS
-    if not path.is_file():
-        if not apart:
-            return None
+    if path.is_file():
+        return NewEntries(initial, model.config)
+    if settings.carried_freeze_fraction or settings.carried_warmup_fraction:
         raise StepError(
             f"training.carried_freeze_fraction and carried_warmup_fraction need {path}, which growth writes; start from a "
             "grown checkpoint or set both to 0"
         )
-    try:
-        masks = load_file(path)
-        if any(mask.dtype != torch.bool for mask in masks.values()):
-            raise TypeError("a tensor is not of type bool")
-        carried = our_names(model.config, {name: ~new for name, new in new_entries(masks).items()})
-    except (OSError, SafetensorError, LookupError, TypeError, RuntimeError) as error:
-        raise StepError(f"{path} is not what growth writes ({error}); grow the checkpoint again") from error
-    for name, parameter in model.named_parameters():
-        shape, expected = tuple(carried[name].shape), tuple(parameter.shape)
-        if shape != expected:
-            raise StepError(f"{path} has the shape {shape} for {name}, expected {expected}; grow the checkpoint again")
-    return carried if apart or settings.carried_lr_ratio != 1 else None
+    return None
 
 
-def new_entries(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Which entries of each tensor growth added, by Hugging Face's names: bool of the tensor's shape.
-
-    Args:
-        masks: the content of `state/new_parameters.safetensors`.
-    """
-    rows = {name.removesuffix(".rows"): mask for name, mask in masks.items() if name.endswith(".rows")}
-    columns = {name: masks[f"{name}.columns"] for name in rows if f"{name}.columns" in masks}
-    return {name: new[:, None] | columns[name] if name in columns else new for name, new in rows.items()}
+def carried_apart(added: NewEntries | None, settings: TrainingParams) -> dict[str, Tensor] | None:
+    """The copied entries of each parameter, bool of its shape; None if they are trained like the new ones."""
+    apart = settings.carried_freeze_fraction or settings.carried_warmup_fraction or settings.carried_lr_ratio != 1
+    return {name: ~new for name, new in added.new.items()} if added is not None and apart else None

@@ -228,9 +228,15 @@ class HeldOut:
 
     @classmethod
     def choose(
-        cls, split: TokenSplit, length: int, tokens: int, micro_batch_tokens: int, documents: bool = False
+        cls,
+        split: TokenSplit,
+        length: int,
+        tokens: int,
+        micro_batch_tokens: int,
+        documents: bool = False,
+        every: int = 1,
     ) -> "HeldOut":
-        """Take up to `tokens` held-out tokens as whole sequences of `length`.
+        """Take up to `tokens` held-out tokens as whole sequences of `length`, and of these every `every`-th.
 
         Raises:
             StepError: the split is shorter than one sequence.
@@ -241,7 +247,7 @@ class HeldOut:
                 f"the validation split has {len(split):,} tokens; one sequence of training.context_length {length} needs "
                 f"{length + 1}; lower training.context_length, raise tokenization.validation_kilobytes, or add text to ingestion.sources"
             )
-        group = max(1, micro_batch_tokens // length)
+        numbers, group = numbers[::every], max(1, micro_batch_tokens // length)
         groups = [numbers[i : i + group] for i in range(0, len(numbers), group)]
         batches = tuple(read_batch(split, group, length, documents) for group in groups)
         rows = [split.rows_at(np.add.outer(group * length + 1, np.arange(length))) for group in groups]

@@ -14,8 +14,9 @@ from torch.distributed.tensor import DTensor
 from components.errors import Diverged
 from components.params import TrainingParams
 from components.phi.model import Phi
+from components.phi.new_entries import NewEntries
 from components.training.averaging import WeightAverage
-from components.training.carried import CarriedEntries, carried_factor
+from components.training.carried import CarriedEntries, carried_factor, set_back
 from components.training.data import Batch, HeldOut, HeldOutLoss, by_sequence
 from components.training.distillation import teacher_weight
 from components.training.optimizers import PhiOptimizer
@@ -142,9 +143,13 @@ class PhiTraining(LightningModule):
             self.average.update()
 
     @torch.no_grad()
-    def validate_on(self, held_out: HeldOut) -> HeldOutLoss:
-        """Cross-entropy over the held-out tokens, with the averaged weights if there are any."""
-        with self.average.applied() if self.average is not None else nullcontext():
+    def validate_on(self, held_out: HeldOut, entries: NewEntries | None = None) -> HeldOutLoss:
+        """Cross-entropy over the held-out tokens, with the averaged weights if there are any, and with the new entries as
+        growth left them if they are given."""
+        with (
+            self.average.applied() if self.average is not None else nullcontext(),
+            set_back(self.model, entries),
+        ):
             return held_out_loss(self.model, held_out, self.device, self._check_stop)
 
     def _check_stop(self) -> None:

@@ -8,8 +8,9 @@ loss.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load_file
@@ -17,15 +18,50 @@ from torch import Tensor
 
 from components.phi import checkpoint
 from components.phi.model import Phi
+from components.phi.new_entries import NewEntries, new_entries
 from components.phi.weights import NEW_PARAMETERS, our_names
 from components.results.statistics import ratio
-from components.training.carried import new_entries
 from components.training.data import HeldOut, HeldOutLoss
-from components.training.module import held_out_loss
+from components.training.module import PhiTraining, held_out_loss
 
 Masks = Mapping[str, Tensor]  # bool of each tensor's shape, by Hugging Face's names
 NEW, COPIED = "new", "copied"
 BLOCKS, HEADS, UNITS, WIDTH = "inserted_blocks", "new_heads", "new_units", "new_width"
+
+
+@dataclass(frozen=True)
+class Along:
+    """Measures the share of the new entries while a grown model is trained, on a part of the held-out sequences.
+
+    Attributes:
+        entries: the new entries.
+        sample: every `every`-th of the sequences of each validation.
+        columns: what `measure` returns.
+    """
+
+    entries: NewEntries
+    sample: HeldOut
+    every: ClassVar[int] = 4
+    columns: ClassVar[tuple[str, ...]] = ("sample_loss", "new_damage", "new_damage_stderr", "new_share")
+
+    def measure(self, module: PhiTraining, after: HeldOutLoss, start: Mapping[str, float] | None) -> dict[str, float]:
+        """The loss on the sample, and what setting the new entries back adds to it, in nats per token; and its share of the
+        gain since the start, if there is a gain.
+
+        Args:
+            after: the whole validation.
+            start: what this returned at the start of training; None there.
+        """
+        nats = after.nats[:: self.every].sum(axis=1)
+        tokens = after.tokens[:: self.every].sum(axis=1)
+        loss = float(nats.sum() / tokens.sum())
+        if start is None:
+            return {"sample_loss": loss}
+        damage = ratio(module.validate_on(self.sample, self.entries).nats.sum(axis=1) - nats, tokens)
+        gain = start["sample_loss"] - loss
+        found = {"sample_loss": loss, "new_damage": damage.value}
+        found |= {} if damage.stderr is None else {"new_damage_stderr": damage.stderr}
+        return found | ({"new_share": damage.value / gain} if gain > 0 else {})
 
 
 def shares(initial: Path | None, trained: Phi, held_out: HeldOut) -> dict[str, Any] | None:

@@ -15,10 +15,11 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.memory import check_room
 from components.phi.model import Phi, PhiConfig
+from components.phi.new_entries import NewEntries
 from components.phi.weights import OPTIMIZER
 from components.running.cli import Paths
 from components.tokens import Tokens
-from components.training.carried import read_carried
+from components.training.carried import carried_apart, read_new_entries
 from components.training.data import BatchLoader
 from components.training.distillation import read_teacher
 from components.training.optimizers import PhiOptimizer
@@ -33,6 +34,7 @@ class Start:
     Attributes:
         model: the model, with random or loaded weights.
         initial: the checkpoint that the weights were loaded from.
+        added: the entries that growth added to `initial`.
         carried: the entries that growth copied, if they are trained separately (`carried.py`).
         optimizer: the checkpoint's optimizer state, if it is used.
         teacher: a model to distil from at the beginning of the run (`distillation.py`).
@@ -41,6 +43,7 @@ class Start:
 
     model: Phi
     initial: Path | None = None
+    added: NewEntries | None = None
     carried: dict[str, torch.Tensor] | None = None
     optimizer: dict[str, torch.Tensor] | None = None
     teacher: Phi | None = None
@@ -84,10 +87,12 @@ def open_start(inputs: Paths, params: Params, tokens: Tokens) -> Start:
     """
     initial, teacher, settings = inputs.get("initial"), inputs.get("teacher"), params.training
     model = starting_model(getattr(params, inputs["model"]), settings, tokens, params.seed, initial)
+    added = None if initial is None else read_new_entries(initial, model, settings)
     return Start(
         model,
         initial,
-        carried=None if initial is None else read_carried(initial, model, settings),
+        added,
+        carried_apart(added, settings),
         optimizer=read_optimizer(initial, settings, model),
         teacher=read_teacher(teacher, model, settings),
         taught_by=teacher,

@@ -32,7 +32,7 @@ from components.training.module import PhiTraining
 from components.training.processes import rank
 from components.training.records import lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
-from components.training.share import shares
+from components.training.share import Along, shares
 from components.training.start import Start, Training, open_start, sequences_read
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
@@ -70,17 +70,12 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
             f"{tokens.directory}, which is not read; raise it, or shorten the phases (tokenization.curriculum)",
             flush=True,
         )
-    held_out = HeldOut.choose(
-        tokens.split("validation"),
-        settings.context_length,
-        settings.validation_tokens,
-        settings.micro_batch_tokens,
-        settings.document_mask,
-    )
+    held_out = open_held_out(tokens, settings)
     start = open_start(inputs, params, tokens)
-    needed = check_fits(start.model, settings, start.teacher, start.carried is not None)
+    needed = check_fits(start.model, settings, start.teacher, start.added is not None)
     print(f"estimated memory per device: {needed}", flush=True)
-    curve = Curve(held_out, tracker, cost_of(start, settings, steps))
+    along = None if start.added is None else Along(start.added, open_held_out(tokens, settings, Along.every))
+    curve = Curve(held_out, tracker, cost_of(start, settings, steps), along)
     base = outputs.get("state") or state_folder() / "training"
     training = Training(inputs["model"], params, tokens, steps, loader, start)
     with resumable(base, run_key(facts_of(training))) as (folder, saved):
@@ -90,7 +85,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         save(training, model, optimizer, curve, outputs)
     summary = summarize(training, curve)
     if carried := shares(start.initial, model, held_out):
-        summary["growth"] = carried
+        summary["growth"] = carried | {"along": curve.along_training()}
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
     tracker.model(outputs["output"], "model", summary)
     return summary
@@ -180,6 +175,18 @@ def open_loader(tokens: Tokens, settings: TrainingParams, steps: int, seed: int,
     )
 
 
+def open_held_out(tokens: Tokens, settings: TrainingParams, every: int = 1) -> HeldOut:
+    """The run's held-out sequences, or every `every`-th of them."""
+    return HeldOut.choose(
+        tokens.split("validation"),
+        settings.context_length,
+        settings.validation_tokens,
+        settings.micro_batch_tokens,
+        settings.document_mask,
+        every,
+    )
+
+
 def micro_batches_of(settings: TrainingParams) -> int:
     """Forward passes of each device per optimizer step."""
     return settings.batch_tokens // (settings.micro_batch_tokens * settings.devices)
@@ -203,7 +210,7 @@ def facts_of(training: Training) -> dict[str, Any]:
         "initial": None if start.initial is None else weights_sha256(start.initial),
         "beside_initial": {
             str(name): sha256_file(start.initial / name)
-            for name, used in ((OPTIMIZER, start.optimizer), (NEW_PARAMETERS, start.carried))
+            for name, used in ((OPTIMIZER, start.optimizer), (NEW_PARAMETERS, start.added))
             if start.initial is not None and used is not None
         },
         "teacher": None if start.taught_by is None else weights_sha256(start.taught_by),

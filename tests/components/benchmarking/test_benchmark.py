@@ -2,15 +2,21 @@
 
 import json
 import math
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from components.benchmarking.__main__ import COMMAND
 from components.benchmarking.aggregate import bits_per_byte, macro, mean
 from components.benchmarking.benchmark import Job, benchmark, tracked_figures
 from components.documents import Document, DocumentWriter
+from components.errors import StepError
 from components.params import BenchmarkingParams
+from components.phi.checkpoint import load, save
+from components.phi.weights import NEW_PARAMETERS, to_state
 from components.running.cli import _parser as parser
 from components.running.cli import execute
 from tests.components.benchmarking.conftest import write_exam
@@ -145,3 +151,35 @@ def test_command_line(checkpoint, exam, tmp_path, capsys):
     assert "--limit is -1; expected a number of examples" in capsys.readouterr().err.splitlines()[-1]
     assert execute(COMMAND, parser(COMMAND).parse_args([*given, "--suite", "phi3"])) == 1
     assert "suite 'phi3' is unknown" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_entries_that_growth_added_can_be_set_back(checkpoint, exam, tmp_path):
+    model = load(checkpoint)
+    state = to_state(model).items()
+    columns = {f"{name}.columns": torch.zeros(t.shape[1], dtype=torch.bool) for name, t in state if t.ndim == 2}
+    rows = {f"{name}.rows": len(tensor) for name, tensor in state}
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    save(model, tmp_path / "trained", checkpoint, {})
+    grown = tmp_path / "grown"
+    shutil.copytree(checkpoint, grown)
+    (grown / NEW_PARAMETERS).parent.mkdir()
+
+    def scores(which, new=None):
+        if new is not None:
+            masks = {name: torch.full((count,), new) for name, count in rows.items()}
+            save_file(masks | columns, grown / NEW_PARAMETERS)
+        job = Job(which, "exam", exam, set_back=None if new is None else grown)
+        benchmark(job, tmp_path / "scores", PARAMS)
+        return json.loads((tmp_path / "scores/scores.json").read_text())
+
+    # If every entry is new, the model scores as the grown one does; if none is, as it does itself.
+    all_back = scores(tmp_path / "trained", True)
+    assert all_back["tasks"] == scores(grown)["tasks"] != scores(tmp_path / "trained")["tasks"]
+    assert scores(tmp_path / "trained", False)["tasks"] == scores(tmp_path / "trained")["tasks"]
+    assert all_back["checkpoint"]["set_back"] == scores(grown)["checkpoint"]["weights_sha256"]
+    (grown / NEW_PARAMETERS).unlink()
+    with pytest.raises(StepError, match="name a grown checkpoint"):
+        benchmark(Job(checkpoint, "exam", exam, set_back=grown), tmp_path / "no", PARAMS)

@@ -140,6 +140,7 @@ def whole(workspace: Path, home: Path) -> Path:
         told = {"by_kind": by_kind, "validation_tokens": int(held_out.tokens.sum())}
         _change(workspace / f"reports/train_{name}.json", checkpoint_sha256=digests[name], **told)
     _change(workspace / "models/grown/transfer.json", source_sha256=digests["small"])
+    shutil.copytree(workspace / "reports/scores/large", workspace / "reports/scores/set_back")
     put_json(workspace / "reports/ingest.json", {"documents": 61, "quarantined": 2})
     dropped = {"min_chars": 1}
     put_json(workspace / "reports/curate.json", {"documents_in": 61, "documents_kept": 60, "dropped": dropped})

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.errors import StepError
@@ -321,3 +324,54 @@ def test_what_the_new_entries_carry_stands_in_every_output(arguments: Any, works
     _change(workspace / "reports/train_large.json", growth={"gain": 0.16, "new": group | {"share": "half"}})
     with pytest.raises(StepError, match=r"`growth\.new\.share` is 'half'; expected a number"):
         report.run(*arguments, Params(), Tracker())
+
+
+def test_what_the_new_entries_carry_along_training(arguments: Any, workspace: Path) -> None:
+    group = {"entries": 1200, "share": 0.3125, "damage": 0.05, "damage_stderr": 0.002}
+    along: list[dict[str, Any]] = [
+        {"tokens": 300_000, "validation_loss": 3.31, "new_damage": 0.01, "new_damage_stderr": 0.002},
+        {"tokens": 600_000, "validation_loss": 3.2, "new_damage": 0.04, "new_damage_stderr": 0.003, "new_share": 0.4},
+    ]
+    growth = {"gain": 0.16, "new": group, "along": along}
+    _change(workspace / "reports/train_large.json", growth=growth)
+    report.run(*arguments, Params(), Tracker())
+    place = arguments[1]["output"]
+    table = (place / "leaderboard.md").read_text()
+    assert re.search(r"\| 300\.00 k \| 3\.3100 \| +- \| 0\.0100 ± 0\.0020 \|", table), table
+    assert re.search(r"\| 600\.00 k \| 3\.2000 \| +40\.0% \| 0\.0400 ± 0\.0030 \|", table), table
+    assert re.search(r"along training.*\| +40% at 600\.00 k +\|", (place / "model_card.md").read_text())
+    for wrong in ("none", [1], [{"tokens": 1, "validation_loss": 3.0, "new_share": "half"}], [{"tokens": 1}]):
+        _change(workspace / "reports/train_large.json", growth=growth | {"along": wrong})
+        with pytest.raises(StepError, match=r"growth\.along"):
+            report.run(*arguments, Params(), Tracker())
+
+
+def test_what_the_new_entries_carry_on_the_exam(arguments: Any, workspace: Path) -> None:
+    """Of a gain of 0.4 bits in one family, 0.1 are lost; the other family gains nothing that can be told from 0."""
+    bits = {"small": (1.0, 1.0), "large": (0.6, 1.0), "set_back": (0.7, 0.8), "control": (2.0, 2.0)}
+    shutil.copytree(workspace / "reports/scores/large", workspace / "reports/scores/set_back")
+    for name, means in bits.items():
+        rows = [
+            {
+                "task": task,
+                "id": f"{task}-{i}",
+                "acc": 1.0,
+                "bits_per_byte": mean + 0.01 * (-1) ** (i // (1 + (name == "small"))),
+            }
+            for task, mean in zip(("addition", "analogy"), means, strict=True)
+            for i in range(40)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), workspace / f"reports/scores/{name}/examples.parquet")
+    inputs, outputs = arguments
+    inputs = inputs | {"set_back": Path("reports/scores/set_back")}
+    figures = report.run(inputs, outputs, Params(), Tracker())
+    assert figures["growth_exam_share_new"] == pytest.approx((0.1 - 0.2) / 0.4)
+    exam = json.loads((outputs["output"] / "leaderboard.json").read_text())["transfer"]["growth_exam"]
+    assert exam["tasks"]["addition"]["share"] == pytest.approx(0.25)
+    assert exam["tasks"]["analogy"]["share"] is None
+    assert exam["tasks"]["analogy"]["damage"]["value"] == pytest.approx(-0.2)
+    table = (outputs["output"] / "leaderboard.md").read_text()
+    assert re.search(r"\| addition \| 0\.4000 ± 0\.00\d\d \| +0\.1000 ± 0\.0000 \| +25\.0% \|", table), table
+    _change(workspace / "reports/scores/set_back/scores.json", checkpoint={"weights_sha256": "f" * 64})
+    with pytest.raises(StepError, match=r"set_back is of other weights \(ffffffffffff\) than reports/scores/large"):
+        report.run(inputs, outputs, Params(), Tracker())

@@ -11,7 +11,7 @@ from components.errors import StepError
 from components.params import TrainingParams
 from components.phi import checkpoint
 from components.phi.weights import to_state
-from components.training.carried import NEW_PARAMETERS, CarriedEntries, carried_factor, read_carried
+from components.training.carried import NEW_PARAMETERS, CarriedEntries, carried_factor, read_new_entries
 
 
 def write_masks(directory: Path) -> dict[str, torch.Tensor]:
@@ -79,8 +79,8 @@ def test_a_checkpoint_that_was_not_grown_is_refused(call: Any, settings: dict[st
     model = checkpoint.load(tmp_path / "plain")
     masks = {f"{name}.rows": torch.zeros(3, dtype=torch.bool) for name in to_state(model)}
     save_file(masks, tmp_path / "plain" / NEW_PARAMETERS)
-    with pytest.raises(StepError, match=r"has the shape \(3,\) for embed\.weight"):
-        read_carried(tmp_path / "plain", model, TrainingParams(carried_freeze_fraction=0.5))
+    with pytest.raises(StepError, match=r"has the shape \(3,\) for model\.embed_tokens\.weight"):
+        read_new_entries(tmp_path / "plain", model, TrainingParams(carried_freeze_fraction=0.5))
     whole = {f"{name}.rows": torch.zeros(len(tensor)) for name, tensor in to_state(model).items()}
     flat = {f"{name}.rows": torch.tensor(True) for name in to_state(model)}
     flat |= {name.replace("rows", "columns"): mask.clone() for name, mask in flat.items()}
@@ -89,4 +89,4 @@ def test_a_checkpoint_that_was_not_grown_is_refused(call: Any, settings: dict[st
         # Also with the same rate for all: the shares are measured from this file when the training is over.
         for training in (TrainingParams(carried_freeze_fraction=0.5), TrainingParams(carried_lr_ratio=1.0)):
             with pytest.raises(StepError, match="is not what growth writes"):
-                read_carried(tmp_path / "plain", model, training)
+                read_new_entries(tmp_path / "plain", model, training)

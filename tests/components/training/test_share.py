@@ -58,9 +58,15 @@ def test_a_training_run_says_what_new_entries_carry(call: Any, settings: dict[st
         assert found[group]["damage"] == pytest.approx(found[group]["share"] * found["gain"])
     # With the copied entries frozen, setting the new ones back undoes all of the training.
     settings["training"]["carried_freeze_fraction"] = 1.0
-    frozen = call("frozen", initial=tmp_path / "grown")["growth"]
+    frozen_summary = call("frozen", initial=tmp_path / "grown")
+    frozen = frozen_summary["growth"]
     assert frozen[NEW]["share"] == pytest.approx(1.0, abs=1e-6)
     assert frozen[COPIED]["share"] == pytest.approx(0.0, abs=1e-6)
     assert "growth" not in call("again")
+    # Frozen, the share along training is 1 as well, on every fourth of eight sequences, of which the last validation has all.
+    along = frozen["along"]
+    assert [row["step"] for row in along] == [4, 8, 12]
+    assert all(row["new_share"] == pytest.approx(1.0, abs=1e-5) for row in along if "new_share" in row)
+    assert along[-1]["validation_loss"] == pytest.approx(frozen_summary["validation_loss"])
     settings["small"]["learning_rate"] = 1e-30  # nothing is gained, so nothing has a share of it
     assert "growth" not in call("still", initial=tmp_path / "grown")
