@@ -5,7 +5,7 @@ from typing import Any
 
 from components.reporting.evidence import Case
 from components.reporting.paired import matched
-from components.results.statistics import CONFIDENCE, interval, macro, mean
+from components.results.statistics import CONFIDENCE, Estimate, interval, macro, mean
 
 Differences = Mapping[str, list[float]]
 
@@ -31,13 +31,12 @@ def exam_share(case: Case) -> dict[str, Any] | None:
 
 
 def _part(gains: Differences, damages: Differences, tasks: Sequence[str]) -> dict[str, Any]:
-    gain, damage = _estimate(gains, tasks), _estimate(damages, tasks)
-    told_apart = gain["low"] is not None and gain["low"] > 0
-    return {"gain": gain, "damage": damage, "share": damage["value"] / gain["value"] if told_apart else None}
+    gain, damage = (macro([mean(differences[name]) for name in tasks]) for differences in (gains, damages))
+    low, _ = interval(gain, CONFIDENCE)
+    share = damage.value / gain.value if low is not None and low > 0 else None
+    return {"gain": _record(gain), "damage": _record(damage), "share": share}
 
 
-def _estimate(differences: Differences, tasks: Sequence[str]) -> dict[str, float | None]:
-    parts = [mean(differences[name]) for name in tasks]
-    whole = macro(parts)
-    low, high = interval(whole, parts, CONFIDENCE)
-    return {"value": whole.value, "stderr": whole.stderr, "low": low, "high": high}
+def _record(estimate: Estimate) -> dict[str, float | None]:
+    low, high = interval(estimate, CONFIDENCE)
+    return {"value": estimate.value, "stderr": estimate.stderr, "low": low, "high": high}
