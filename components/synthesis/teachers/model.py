@@ -259,7 +259,7 @@ class ModelTeacher:
         if found := rewrite_fault(text, passage, instructions, self._ordinary):
             self._drop_job(job, *found)
             return None
-        record = {"method": "format, language, length, leaks and sums checked; numbers and names stand in the passage"}
+        record = {"method": "format, language, length, leaks and sums checked; numbers and names occur in the passage"}
         return Written(text, "textbook", [], record)
 
     def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, Verdict]], taken: set[str]) -> Written | None:
