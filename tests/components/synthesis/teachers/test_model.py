@@ -191,8 +191,8 @@ def test_the_tracker_is_told_of_calls_and_of_what_was_spent(seeds, tmp_path, ser
 
 
 @pytest.mark.parametrize("traces", [0, 3])
-def test_so_many_calls_are_traced_as_asked(seeds, tmp_path, serve, traces) -> None:
-    """Of those that were answered and of those that were not; what is written hangs on none of it."""
+def test_the_given_number_of_calls_is_traced(seeds, tmp_path, serve, traces) -> None:
+    """Both answered and failed calls; the outputs do not depend on it."""
     served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
     settings = params(served.url, chapters=40, traces=traces)
     output, exam, ledger, _ = (tmp_path / name for name in NAMES)
