@@ -1,4 +1,4 @@
-"""The pages without servers: clients of the test's own making stand for Prefect and MLflow."""
+"""The pages without servers: fake clients replace Prefect and MLflow."""
 
 import json
 import re

@@ -153,7 +153,7 @@ def test_a_very_short_question_is_found_by_its_choices(text: str, found: bool) -
 
 
 def test_no_print_of_choices_hides_a_question() -> None:
-    """Whatever stands between question and answer, each planted question is found."""
+    """Each planted question is found, whatever is between question and answer."""
     draw = random.Random(1)
     for benchmark, asked in questions(None, 60):
         made = [formats(benchmark, one) for one in asked]

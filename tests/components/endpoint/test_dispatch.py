@@ -327,7 +327,7 @@ def test_one_request_that_is_sent_away_for_a_day_holds_up_no_other(serve, tmp_pa
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
 def test_a_refused_prompt_is_given_up_alone(serve, tmp_path, status):
-    """Every tenth, and the very first call: the run goes on, and so does the next one, which asks for them again."""
+    """Every tenth call and the very first one: this run continues, and so does the next one, which requests them again."""
     served = serve()
     refusal = http({"error": {"message": "Input flagged by moderation"}}, status)
     answering(served, lambda _, prompt: refusal if prompt.endswith("0") else None)

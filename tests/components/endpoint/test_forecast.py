@@ -47,7 +47,7 @@ def test_before_the_first_call_the_range_holds_any_answer(store: Store) -> None:
 
 
 def test_the_interval_of_twenty_answers_holds_the_true_cost(store: Store) -> None:
-    """Nearly always; a fifth of the calls here gives nothing usable and is paid all the same."""
+    """Nearly always; a fifth of the calls here returns nothing usable and is paid nevertheless."""
     hits = 0
     for seed in range(40):
         rng, said, asked = random.Random(seed), [], requests(400)

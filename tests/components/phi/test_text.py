@@ -38,7 +38,7 @@ def model(folder: Path) -> TextModel:
 
 
 class Scripted:
-    """Stands where a Phi stands, and writes the tokens that it is told."""
+    """Replaces a Phi, and generates the given tokens."""
 
     def __init__(self, config: PhiConfig, tokens: list[int]) -> None:
         self.config, self.tokens, self.read = config, tokens, 0

@@ -1,4 +1,4 @@
-"""Parquet whose few bytes stand for very many: what is made of it, and what is not."""
+"""Parquet that unpacks to far more bytes than it has: what is read and what is refused."""
 
 import resource
 import time
