@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
                 print(printable_text("\n\n".join(part for table in board(verified) for part in table.markdown())))
             else:
                 for folder, found in zip(folders, verified, strict=True):
-                    print(printable_text(f"{folder}: keeps the rules; {check_source(root, found)}"))
+                    print(printable_text(f"{folder}: follows the rules; {check_source(root, found)}"))
     except StepError as error:
         print(f"error: {printable_text(str(error))}", file=sys.stderr)
         return 1
@@ -103,7 +103,7 @@ def submit(root: Path, given: argparse.Namespace) -> str:
         write_entry(folder, Entry(given.name, given.arm, given.by, given.note, revision.commit, data, {}))
         verified = verify(folder, read_profile(root, PROFILE))
         source = check_source(root, verified)
-    return f"{output}: keeps the rules; {source}. Commit it, and open a pull request."
+    return f"{output}: follows the rules; {source}. Commit it, and open a pull request."
 
 
 def check_source(root: Path, verified: Verified) -> str:

@@ -115,7 +115,7 @@ def refuse_unstorable(parameters: Mapping[str, Any]) -> None:
         level = [inner for value in level for inner in _inner(value)]
         if wrong := next((text for text in level if isinstance(text, str) and _UNSTORABLE.search(text)), None):
             raise StepError(
-                f"parameters: {short(wrong)} contains NUL or half a character; expected Unicode text; correct it"
+                f"parameters: {short(wrong)} contains NUL or an unpaired surrogate; expected Unicode text; correct it"
             )
     if any(isinstance(value, Mapping | list) for value in level):
         raise StepError(

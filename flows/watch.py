@@ -19,7 +19,7 @@ from pathlib import Path
 from components.errors import StepError
 from components.files import write_json
 from flows import processes, settings
-from flows.client import Runs
+from flows.client import Launch, Runs
 from flows.definitions import PIPELINE
 
 WAITING = {"SCHEDULED", "PENDING"}
@@ -104,7 +104,7 @@ class Watch:
             if run.flow == self.flow and run.kind in WAITING and not (run.overrides or run.profile or run.text):
                 print(f"the text has changed; run {run.name} is already waiting", flush=True)
                 return
-        started = self.runs.launch({}, flow=self.flow, key=key)
+        started = self.runs.launch(Launch(flow=self.flow), key)
         print(f"the text has changed; started run {started.name}", flush=True)
 
 

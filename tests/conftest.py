@@ -53,7 +53,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def hostile_places(tmp_path: Path) -> dict[str, Path]:
-    """What may stand where a file is expected: none of them ends, or can be read whole."""
+    """What may be at the path of an expected file: none of them ends, or can be read whole."""
     places = {name: tmp_path / f"hostile-{name}" for name in ("pipe", "folder", "large", "device", "socket")}
     os.mkfifo(places["pipe"])
     places["folder"].mkdir()

@@ -1,4 +1,4 @@
-"""`make clean` and `make clean-all`: what can be made again goes at once, what cannot only after a yes."""
+"""`make clean` and `make clean-all`: what can be made again is removed at once, everything else only after a yes."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What set-up installs: only what the lock files name, and only files whose hash stands there."""
+"""Set-up installs only what the lock files name, and only files with a hash from there."""
 
 import hashlib
 import io

@@ -33,7 +33,7 @@ def open_scorer(directory: Path, batch_size: int, device: str = "cpu", set_back:
     if (tokens := highest_id(tokenizer) + 1) > model.config.vocab_size:
         raise StepError(
             f"{directory}: the tokenizer has {tokens:,} tokens, the model {model.config.vocab_size:,}; "
-            "the checkpoint holds the tokenizer of another model; name a whole one with --checkpoint"
+            "it belongs to another model; name a complete checkpoint with --checkpoint"
         )
     named = named_token(directory, "eos", tokenizer)
     ends = _ends(tokenizer, read_end_tokens(directory, model.config), named)

@@ -54,7 +54,7 @@ def multiple_choice(task: Task, built: Any, samples: Samples, unconditional: Any
         golds = _golds(built.doc_to_text(doc) if built.multiple_input else sample["target"], choices)
         if not golds and not own:
             raise StepError(
-                f"task {task.name!r}, example {_id(task, sample)}: the answer {sample['target']!r} is none of {len(choices)} choices; correct the file in the data folder (--data-dir)"
+                f"task {task.name!r}, example {_id(task, sample)}: the answer {sample['target']!r} is not one of the {len(choices)} choices; correct the file in the data folder (--data-dir)"
             )
         record = _record(task, sample) | {
             "question": _question(built, doc),

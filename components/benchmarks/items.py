@@ -117,7 +117,7 @@ def _items(benchmark: str, file: str, rows: Sequence[Row]) -> Iterator[Item]:
             yield _item(benchmark, str(own), row)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise StepError(
-                f"{file}, row {number} of {benchmark}: no question and answer can be read of it "
+                f"{file}, row {number} of {benchmark}: no question and answer can be read from it "
                 f"({type(error).__name__}: {error}); it has {', '.join(sorted(row))}"
             ) from error
 

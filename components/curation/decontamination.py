@@ -39,8 +39,8 @@ from components.text.paraphrases import STEM, Paraphrases
 FORMAT = 2
 EXAMPLES = 5  # hits that a report shows per benchmark
 TELLING = 2  # minimum words in the name of a small function that is searched for
-SMALL = "fewer nodes than min_code_nodes, and a name of one word"
-NO_FUNCTION = "no function of Python"
+SMALL = "fewer nodes than min_code_nodes, and a name of a single word"
+NO_FUNCTION = "not a Python function"
 FEW = "too few distinctive words"
 NOWHERE = "by any rule"
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")

@@ -59,7 +59,7 @@ class Budget:
         if reply.tokens is None:
             if (self.tokens or self.money) and usable and not self.spent_tokens:
                 raise StepError(
-                    f"the endpoint names no usage for model {reply.model!r}, so {self.section}.budget_tokens and "
+                    f"the endpoint reports no usage for model {reply.model!r}, so {self.section}.budget_tokens and "
                     f"{self.section}.budget_money cannot be enforced; set both to 0, or use an endpoint that reports usage"
                 )
             self.spent_tokens += tokens

@@ -56,14 +56,14 @@ def read_completion(raw: bytes, charset: str | None = None) -> Reply:
         values = _joined_events(text)
     if values is None:
         page = re.search(r"<!doctype html|<html", text[:1_000], re.I)
-        what = "a web page" if page else "something that is not JSON" if text.strip() else "an empty body"
-        raise Fault("foreign", f"{what} came instead of a completion: {shortened(text)}", reply=usage_alone(raw))
+        what = "a web page" if page else "text that is not JSON" if text.strip() else "an empty body"
+        raise Fault("foreign", f"the reply is {what}, not a completion: {shortened(text)}", reply=usage_alone(raw))
     bare, absurd = _usage_reply(values)
     if (error := error_of(values)) is not None:
         raise ErrorReply(_status(error), message_of(values), usage_alone(raw))
     choices = values.get("choices")
     if "choices" not in values:
-        raise Fault("foreign", f"JSON came that is not a completion: {shortened(text)}", reply=usage_alone(raw))
+        raise Fault("foreign", f"the reply is JSON, but not a completion: {shortened(text)}", reply=usage_alone(raw))
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
         raise Fault("empty", f"a completion without choices: {shortened(text)}", reply=bare)
@@ -74,7 +74,7 @@ def read_completion(raw: bytes, charset: str | None = None) -> Reply:
     if SURROGATE.search(content):
         raise Fault("format", f"half of a surrogate pair in the text: {shortened(content)!a}", reply=bare)
     if absurd:
-        raise Fault("format", f"impossible figures of usage: {absurd}", reply=bare)
+        raise Fault("format", f"impossible usage counts: {absurd}", reply=bare)
     return reply
 
 
@@ -186,7 +186,7 @@ def _joined_events(text: str) -> dict[str, Any] | None:
 
 
 def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
-    """The answer's text; empty if the finish reason explains why there is none.
+    """The text of the answer, or an empty string if there is none and the finish reason says why.
 
     Raises:
         Fault: there is no text, and the finish reason does not say why. The detail quotes the reply.
@@ -205,9 +205,9 @@ def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
     if reason and finish(reason) != "stop" and not message.get("tool_calls"):
         return ""
     if calls := message.get("tool_calls") or message.get("function_call"):
-        raise Fault("empty", f"a call of a tool came instead of a text: {short(calls, 200)}", reply=bare)
+        raise Fault("empty", f"the model called a tool instead of answering: {short(calls, 200)}", reply=bare)
     if thoughts.strip():
-        raise Fault("empty", f"thoughts came and no answer: {shortened(thoughts)}", reply=bare)
+        raise Fault("empty", f"the model returned its reasoning and no answer: {shortened(thoughts)}", reply=bare)
     raise Fault("empty", f"nothing was returned (finish reason {reason!r}): {shortened(text)}", reply=bare)
 
 

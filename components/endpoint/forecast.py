@@ -117,7 +117,7 @@ class Forecast:
         said = f"{tokens.words(',.0f')} tokens"
         if params.prices is not None:
             said += f", {money.words('.3g')} {params.price_source}".rstrip()
-        total = f"{self.left:,} calls are left; in all they are expected to take {said}, {how}"
+        total = f"{self.left:,} calls are left; in total they are expected to take {said}, {how}"
         self.say(f"{budget.section}: {total}")
         limits = (("budget_tokens", budget.tokens, tokens), ("budget_money", budget.money, money))
         exceeded = {name: limit for name, limit, found in limits if limit and of(found) > limit}
@@ -125,6 +125,6 @@ class Forecast:
             names = " and ".join(f"{budget.section}.{name}" for name in exceeded)
             given = " and ".join(f"{name} {limit:g}" for name, limit in exceeded.items())
             budget.stop = (
-                f"{budget.section}: {total}; the budget is {given}. Answers that came are kept: raise "
+                f"{budget.section}: {total}; the budget is {given}. Answers received so far are kept: raise "
                 f"{names}, {self.fewer}, or set {budget.section}.over_budget=spend to spend the budget and resume later"
             )

@@ -27,7 +27,11 @@ def fault_of(request: Request, reply: Reply, accept: Accept) -> Fault | None:
         return Fault("unfinished", f"ended with the {known}finish reason {reply.finish_reason!r}", reply=reply)
     text = strip_markup(reply.text).text
     if not text.strip():
-        came = f"only thoughts or markup came: {reply.text[:200]!r}" if reply.text.strip() else "nothing was returned"
+        came = (
+            f"only reasoning or markup was returned: {reply.text[:200]!r}"
+            if reply.text.strip()
+            else "nothing was returned"
+        )
         return Fault("empty", f"{came} (finish reason {reply.finish_reason!r})", reply=reply)
     if found := unclean(text):
         return Fault("markup", found, reply=reply)

@@ -143,7 +143,7 @@ class OpenAIEndpoint:
                 error.status, got.headers, f"in a response of status 200: {message}", error.reply
             ) from None
         except RecursionError:
-            said = f"JSON that is nested too deeply came: {shortened(decode(raw))}"
+            said = f"the reply is JSON that is nested too deeply: {shortened(decode(raw))}"
             raise Fault("foreign", said, reply=usage_alone(raw)) from None
         except Fault as fault:
             fault.detail = self._without_key(fault.detail)
@@ -155,7 +155,7 @@ class OpenAIEndpoint:
         if not self._streams and raw.lstrip().startswith((b"data:", b"event:", b":")):
             self._streams = True
             print(
-                f"{self.base} sends a stream of events although none is asked for; it is read all the same "
+                f"{self.base} sends a stream of events although none was requested; it is read anyway "
                 f"({self.server.section}.request: {{stream: false}} may turn it off)",
                 flush=True,
             )
@@ -218,7 +218,7 @@ class OpenAIEndpoint:
             stop = self._key_refused(status, message)
         elif status in (404, 405):
             stop = (
-                f"{self.base} knows no model {self.server.model!r} ({detail}); correct {section}.model, or "
+                f"{self.base} has no model {self.server.model!r} ({detail}); correct {section}.model, or "
                 f"{section}.base_url, which usually ends in /v1"
             )
         elif 300 <= status < 400:

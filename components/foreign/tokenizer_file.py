@@ -43,7 +43,7 @@ def open_tokenizer(path: Path, origin: Path | None = None) -> "Tokenizer":
         reason = reason or f"has {size:,} bytes; a tokenizer has at most {MOST_BYTES:,}"
     if reason:
         raise StepError(f"{origin} {reason}; expected the tokenizer.json of a fast tokenizer")
-    with breaking(origin, "is not a tokenizer that the tokenizers library reads"):
+    with breaking(origin, "is not a tokenizer that the tokenizers library can read"):
         tokenizer = Tokenizer.from_file(str(path))
         tokenizer.no_padding()
         tokenizer.no_truncation()

@@ -95,7 +95,7 @@ def list_remote(url: str) -> list[tuple[str, int, str]]:
             "correct it, set its credentials in the environment, or install its file system"
         ) from error
     if not found:
-        raise StepError(f"ingestion.sources: nothing lies at {public(url)}; correct the address there")
+        raise StepError(f"ingestion.sources: nothing was found at {public(url)}; correct the address there")
     return [
         (public(system.unstrip_protocol(name)), int(info.get("size") or 0), _version(info))
         for name, info in sorted(found.items())
@@ -200,8 +200,8 @@ class _Connection(io.RawIOBase):
 
     def _no_ranges(self) -> StepError:
         return StepError(
-            f"{self._url}: its server gives files from their start only (it knows no range requests), and this format is "
-            "read from its end; copy the file to this machine, or serve it by one that knows them"
+            f"{self._url}: its server sends files from their start only (it does not support range requests), and this format is "
+            "read from its end; copy the file to this machine, or use a server that supports them"
         )
 
     def tell(self) -> int:

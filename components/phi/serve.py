@@ -46,7 +46,7 @@ class RequestFilter:
     def refusal(self, scope: Message) -> tuple[int, str] | None:
         """Status and reason if a request is refused."""
         if scope["type"] != "http" or scope["path"] not in PATHS:
-            return 404, f"there is only {', '.join(PATHS)}"
+            return 404, f"the path is unknown; expected one of {', '.join(PATHS)}"
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if headers.get("host") not in self.addresses:
             return 403, f"Host is {headers.get('host')!r}; expected {' or '.join(sorted(self.addresses))}"

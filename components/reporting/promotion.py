@@ -121,7 +121,7 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
     tasks = {name: values for name, values in matched(ours, theirs).items() if len(values) > 1}
     if not tasks:
         raise StepError(
-            "promotion: candidate and champion share no two questions per task outside the training corpora; expected the "
+            "promotion: candidate and champion have fewer than two questions per task in common outside the training corpora; expected the "
             "same exam; raise synthesis.exam_fraction or the number of exercises"
         )
     parts = [mean(values) for values in tasks.values()]
@@ -171,7 +171,7 @@ def safety_check(candidate: Path, champion: Path | None, confidence: float) -> C
     """
     (ours, our_error), theirs = _safety(candidate), _safety(champion) if champion else None
     if theirs is None:
-        return Check(True, f"the safety score is {ours:.4f}, and there is no champion's")
+        return Check(True, f"the safety score is {ours:.4f}, and the champion has none")
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * math.hypot(our_error, theirs[1])
     passed = ours - theirs[0] + reach >= 0
     return Check(
@@ -246,7 +246,7 @@ def _gaps(inputs: Paths, scores: Scores, confidence: float) -> tuple[Gap, Gap]:
 def _same(path: Path, what: str, expected: str | None, given: str | None) -> None:
     if expected != given:
         raise StepError(
-            f"{path} is of other {what} ({str(given)[:12]}) than its counterpart ({str(expected)[:12]}); score both again"
+            f"{path} describes other {what} ({str(given)[:12]}) than its counterpart ({str(expected)[:12]}); score both again"
         )
 
 

@@ -218,7 +218,7 @@ def _grown_from(proof: Mapping[str, Any], path: Path, training: Mapping[str, Pat
     source = proof.get("source_sha256")
     if trained and source and trained != source:
         raise StepError(
-            f"{path} is of a growth from other weights ({source[:12]}) than {training['small']} trained "
+            f"{path} describes a growth from other weights ({source[:12]}) than {training['small']} trained "
             f"({trained[:12]}); run the growth again"
         )
 
@@ -236,7 +236,7 @@ def _same_weights(
     for path, digest in stated[1:]:
         if digest != stated[0][1]:
             raise StepError(
-                f"{path} is of other weights ({digest[:12]}) than {stated[0][0]} ({stated[0][1][:12]}), though both are "
+                f"{path} describes other weights ({digest[:12]}) than {stated[0][0]} ({stated[0][1][:12]}), though both are "
                 f"named {found.name!r}; run training and benchmark of this model again"
             )
 

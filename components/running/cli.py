@@ -139,13 +139,17 @@ def _parser(command: Command) -> argparse.ArgumentParser:
         formatter_class=Help,
     )
     for a in command.inputs + command.outputs:
-        kwargs: dict[str, Any] = {"help": a.help, "required": a.required, "type": a.type, "default": a.default}
-        if a.choices:
-            kwargs["choices"] = a.choices
-        if a.many:
-            kwargs["nargs"] = "+"
-        kwargs["metavar"] = ("DIR" if a.type is Path else "VALUE") if not a.choices else None
-        parser.add_argument(f"--{a.name.replace('_', '-')}", dest=a.name, **kwargs)
+        parser.add_argument(
+            f"--{a.name.replace('_', '-')}",
+            dest=a.name,
+            help=a.help,
+            required=a.required,
+            type=a.type,
+            default=a.default,
+            choices=a.choices,
+            nargs="+" if a.many else None,
+            metavar=None if a.choices else "DIR" if a.type is Path else "VALUE",
+        )
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, metavar="FILE", help="parameters")
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one parameter; repeatable"

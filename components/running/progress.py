@@ -1,6 +1,6 @@
 """Progress of a running step: lines of `key=value` pairs on standard output.
 
-The terminal, DVC, a Prefect flow and the panel read the same lines, so there is no file to remove later. `parse` is the
+The terminal, DVC, a Prefect flow and the panel read the same lines, so a step leaves no progress file behind. `parse` is the
 inverse of `format_progress`.
 """
 

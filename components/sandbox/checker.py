@@ -201,23 +201,8 @@ class Remote(Reference):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._peer.ask("call", self, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._peer.ask("getattr", self, name)
-
     def __setattr__(self, name: str, value: Any) -> None:
         self._peer.ask("setattr", self, name, value)
-
-    def __iter__(self) -> Any:
-        return self._peer.ask("iter", self)
-
-    def __next__(self) -> Any:
-        found, value = self._peer.ask("next", self)
-        if not found:
-            raise StopIteration
-        return value
 
     def __contains__(self, item: Any) -> bool:
         return any(item is candidate or item == candidate for candidate in iter(self))

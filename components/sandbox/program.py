@@ -122,21 +122,6 @@ class Borrowed(Reference):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._peer.ask("call", self, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._peer.ask("getattr", self, name)
-
-    def __iter__(self) -> Any:
-        return self._peer.ask("iter", self)
-
-    def __next__(self) -> Any:
-        found, value = self._peer.ask("next", self)
-        if not found:
-            raise StopIteration
-        return value
-
     def __len__(self) -> int:
         return self._peer.ask("len", self)
 

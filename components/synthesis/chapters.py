@@ -126,7 +126,7 @@ def _table(examples: Sequence[Draft], rng: Random) -> list[str]:
 
 
 def _worked(examples: Sequence[Draft], rng: Random) -> list[str]:
-    problem, solution = rng.choice((("Problem", "Solution"), ("Task", "Way"), ("Exercise", "Thinking")))
+    problem, solution = rng.choice((("Problem", "Solution"), ("Task", "Method"), ("Exercise", "Reasoning")))
     return [
         f"{problem} {number}: {draft.question}\n{solution}: {_sentence(draft.reason)}\nAnswer: {draft.answer}"
         for number, draft in enumerate(examples, 1)

@@ -360,7 +360,7 @@ def _reading_text(seed: Seed, function: Function, pairs: Sequence[tuple[str, str
     parameters = function.parameters()
     if parameters:
         listed = ", ".join(parameters)
-        parts.append(rng.choice(("Its parameters: {p}.", "It takes {p}.", "The header names {p}.")).format(p=listed))
+        parts.append(rng.choice(("Its parameters: {p}.", "It takes {p}.", "Its signature names {p}.")).format(p=listed))
     if defaults:
         told = "; ".join(f"{parameter} is {value}" for parameter, value in defaults.items())
         parts.append(
@@ -372,7 +372,7 @@ def _reading_text(seed: Seed, function: Function, pairs: Sequence[tuple[str, str
     body = [ast.unparse(statement) for statement in function.node.body[1:]]
     lines = "\n".join(body).split("\n") if body else []
     if 0 < len(lines) <= MAX_SOURCE_LINES:
-        parts.append("Without its documentation the body is:\n\n" + "\n".join("    " + line for line in lines))
+        parts.append("Without its documentation, the body is:\n\n" + "\n".join("    " + line for line in lines))
     if rng.random() < 0.5:
         parts += [f"Question: {question}\nAnswer: {answer}" for question, answer in pairs]
     else:

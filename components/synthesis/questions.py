@@ -11,6 +11,7 @@ from itertools import islice
 from random import Random
 
 from components.documents import Drop
+from components.params import SynthesisParams
 from components.synthesis.drafts import Draft, form_fault, is_held_out, normalise, question_hash
 from components.synthesis.execution import evaluate
 from components.synthesis.generators import Lexicon, Task
@@ -30,6 +31,8 @@ class Pool:
         training: drafts by task, in the order drawn.
         exam: drafts by task.
         reworded: drafts in held-out wordings, by task.
+        reserved: drafts of training that chapters take, by task.
+        composed: pairs of questions of the exam, by name.
         drops: the ledger.
         drawn: number of drafts drawn.
         exhausted: tasks whose space ended before their share was full.
@@ -38,6 +41,8 @@ class Pool:
     training: dict[str, list[Draft]] = field(default_factory=dict)
     exam: dict[str, list[Draft]] = field(default_factory=dict)
     reworded: dict[str, list[Draft]] = field(default_factory=dict)
+    reserved: dict[str, list[Draft]] = field(default_factory=dict)
+    composed: dict[str, list[Draft]] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
     drawn: int = 0
     exhausted: list[str] = field(default_factory=list)
@@ -78,22 +83,19 @@ class Collector:
         tasks: Mapping[str, Task],
         lexicon: Lexicon,
         seed: int,
-        exam_examples: int,
-        exam_fraction: float,
+        params: SynthesisParams,
         practised: Mapping[str, Task] | None = None,
         wordings: Mapping[str, Sequence[str]] | None = None,
-        reworded_examples: int = 0,
     ):
         """
         Args:
+            params: sizes of the exam and share of the questions that it may take.
             practised: the tasks that share the exercises by weight and are examined; None = all tasks.
             wordings: templates that training never contains, by task; None = there are none.
-            reworded_examples: number of exam questions per task in such wordings.
         """
-        self.tasks, self.lexicon = tasks, lexicon
+        self.tasks, self.lexicon, self.params = tasks, lexicon, params
         self.practised = tasks if practised is None else practised
-        self.exam_examples, self.exam_fraction = exam_examples, exam_fraction
-        self.wordings, self.reworded_examples = wordings or {}, reworded_examples
+        self.wordings = wordings or {}
         self.pool = Pool({name: [] for name in tasks}, {name: [] for name in tasks}, {name: [] for name in tasks})
         self._streams = {name: task.generate(child_rng(seed, "task", name), lexicon) for name, task in tasks.items()}
         self.seen: set[str] = set()  # every question drawn, normalised
@@ -119,12 +121,12 @@ class Collector:
 
     def _exam_room(self, name: str) -> int:
         """The number of questions that the exam takes from a task."""
-        return self.exam_examples if name in self.practised else 0
+        return self.params.exam_examples if name in self.practised else 0
 
     def _fill(self, name: str, quota: int) -> bool:
         """Draw until the task has `quota` training questions and its exam; False if its questions run out first."""
         training, exam, reworded = self.pool.training[name], self.pool.exam[name], self.pool.reworded[name]
-        stale, least = 0, self.reworded_examples if name in self.wordings else 0
+        stale, least = 0, self.params.reworded_examples if name in self.wordings else 0
         # A process per block is expensive, so one block of executed drafts should fill the exam.
         block_size, factor = (EXECUTED_BLOCK, 12) if self.tasks[name].executed else (BLOCK, 8)
         room = self._exam_room(name)
@@ -164,8 +166,8 @@ class Collector:
     def _side(self, name: str, draft: Draft, quota: int) -> tuple[list[Draft], int, str]:
         """The side of a draft, that side's capacity, and the rule that rejects further drafts."""
         if has_wording(draft, self.wordings.get(name, ())):
-            return self.pool.reworded[name], self.reworded_examples, "reworded_full"
-        if is_held_out(name, draft, self.exam_fraction):
+            return self.pool.reworded[name], self.params.reworded_examples, "reworded_full"
+        if is_held_out(name, draft, self.params.exam_fraction):
             return self.pool.exam[name], self._exam_room(name), "exam_full"
         return self.pool.training[name], quota, "share_full"
 

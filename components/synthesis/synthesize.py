@@ -78,37 +78,26 @@ def synthesize(
     practised = practised_tasks(params.tasks, tasks)
     beside = {task: count for task, count in needed.items() if task not in practised}
     held_out = load_held_out(tasks, practised) if params.reworded_examples else NOTHING
-    collector = Collector(
-        tasks,
-        lexicon,
-        seed,
-        params.exam_examples,
-        params.exam_fraction,
-        practised,
-        held_out.wordings,
-        params.reworded_examples,
-    )
+    collector = Collector(tasks, lexicon, seed, params, practised, held_out.wordings)
     pool = collector.collect(params.exercises + sum(needed.values()) - sum(beside.values()), beside)
-    reserved = reserve(pool.training, needed, practised)
-    check_split(pool.training, reserved, pool.exam, params.exam_fraction)
-    composed = compose(held_out.compositions, pool.exam, params.reworded_examples)
-    check_wordings(pool.training, reserved, pool.reworded, composed, held_out)
+    pool.reserved = reserve(pool.training, needed, practised)
+    pool.composed = compose(held_out.compositions, pool.exam, params.reworded_examples)
+    check_split(pool, params.exam_fraction)
+    check_wordings(pool, held_out)
 
-    chapters = teacher.write(jobs, reserved, collector.seen)
+    chapters = teacher.write(jobs, pool.reserved, collector.seen)
     documents = chain(chapters, write_exercises(pool.training, seed))
     contents = Contents(curriculum)
     with atomic_directory(outputs.output) as partial:
         written = _write(partial, documents, seeds, contents, len(jobs) + params.exercises // 10)
-        diversity = written["diversity"] | {"templates": template_shares(pool.training, reserved)}
+        diversity = written["diversity"] | {"templates": template_shares(pool.training, pool.reserved)}
         check_gates(diversity, params)
     drops = [*pool.drops, *teacher.drops, *written["drops"]]
-    kept = sum(_count(side) for side in (pool.training, reserved, pool.exam, pool.reworded))
+    kept = sum(_count(side) for side in (pool.training, pool.reserved, pool.exam, pool.reworded))
     rejected = _rejected_jobs(drops, {job.id for job in jobs})
     check_balance(STEP, pool.drawn + teacher.drawn, kept + teacher.passed, len(drops) - rejected)
     check_balance(STEP, len(jobs), written["chapters"], rejected)
-    about, about_reworded = (
-        _write_exam(outputs.exam, tasks, pool, reserved, composed, seed) if outputs.exam else ({}, {})
-    )
+    about, about_reworded = _write_exam(outputs.exam, tasks, pool, seed) if outputs.exam else ({}, {})
     write_ledger(outputs.ledger, drops)
     summary = {
         "plan": {"jobs": len(jobs), "rejected": rejected, "sha256": plan_sha256(table)},
@@ -125,11 +114,11 @@ def synthesize(
             "drawn": pool.drawn + teacher.drawn,
             "exercises": _count(pool.training),
             "missing": max(0, params.exercises - _count(pool.training)),  # if the curriculum's tasks have too few
-            "chapters": _count(reserved),
+            "chapters": _count(pool.reserved),
             "teacher": teacher.passed,
             "exam": _count(pool.exam),
             "reworded": _count(pool.reworded),
-            "compositions": _count(composed),  # of questions of the exam
+            "compositions": _count(pool.composed),  # of questions of the exam
             "ledger": len(drops) - rejected,
         },
         "ledger": _rules(drops),
@@ -145,15 +134,9 @@ def synthesize(
     return summary
 
 
-def check_split(
-    training: Mapping[str, list[Draft]],
-    reserved: Mapping[str, list[Draft]],
-    exam: Mapping[str, list[Draft]],
-    fraction: float,
-) -> None:
+def check_split(pool: Pool, fraction: float) -> None:
     """Check the split: each question occurs once, on the side of its hash, and exam questions never occur in training."""
-    taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
-    asked = [(task, draft) for task, drafts in exam.items() for draft in drafts]
+    taught, asked = _by_task(pool.training, pool.reserved), _by_task(pool.exam)
     questions = [normalise(draft.question) for _, draft in (*taught, *asked)]
     if len(set(questions)) != len(questions):
         raise AssertionError(f"{len(questions) - len(set(questions))} questions occur in both training and exam")
@@ -163,40 +146,33 @@ def check_split(
         raise AssertionError(f"{len(wrong)} questions are on the wrong side of the split, such as {wrong[0]!r}")
 
 
-def check_wordings(
-    training: Mapping[str, list[Draft]],
-    reserved: Mapping[str, list[Draft]],
-    reworded: Mapping[str, list[Draft]],
-    composed: Mapping[str, list[Draft]],
-    held_out: HeldOut,
-) -> None:
+def check_wordings(pool: Pool, held_out: HeldOut) -> None:
     """Check that training contains no held-out wording and none of their questions, and that the exam uses each wording."""
-    taught = [(task, draft) for side in (training, reserved) for task, drafts in side.items() for draft in drafts]
+    taught = _by_task(pool.training, pool.reserved)
     if wrong := [draft.question for task, draft in taught if has_wording(draft, held_out.wordings.get(task, ()))]:
         raise AssertionError(f"{len(wrong)} questions are taught in a held-out wording, such as {wrong[0]!r}")
     questions = {normalise(draft.question) for _, draft in taught}
-    asked = [draft.question for side in (reworded, composed) for drafts in side.values() for draft in drafts]
+    asked = [draft.question for _, draft in _by_task(pool.reworded, pool.composed)]
     if wrong := [question for question in asked if normalise(question) in questions]:
         raise AssertionError(f"{len(wrong)} questions in held-out wordings are taught, such as {wrong[0]!r}")
     for task, wordings in held_out.wordings.items():
-        if missing := [form for form in wordings if not any(has_wording(d, [form]) for d in reworded[task])]:
+        if missing := [form for form in wordings if not any(has_wording(d, [form]) for d in pool.reworded[task])]:
             raise AssertionError(f"wordings.yaml: {task} has no wording {missing[0]!r}; correct it there")
 
 
+def _by_task(*sides: Mapping[str, list[Draft]]) -> list[tuple[str, Draft]]:
+    return [(task, draft) for side in sides for task, drafts in side.items() for draft in drafts]
+
+
 def _write_exam(
-    directory: Path,
-    tasks: Mapping[str, Task],
-    pool: Pool,
-    reserved: Mapping[str, list[Draft]],
-    composed: Mapping[str, list[Draft]],
-    seed: int,
+    directory: Path, tasks: Mapping[str, Task], pool: Pool, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    answered = {name: [*pool.training[name], *reserved[name]] for name in tasks}
+    answered = {name: [*pool.training[name], *pool.reserved[name]] for name in tasks}
 
     def sheets(side: Mapping[str, list[Draft]]) -> dict[str, Sheet]:
         return {name: Sheet(tasks[name].category, drafts, answered[name]) for name, drafts in side.items()}
 
-    together = {name: Sheet(COMPOSITION, drafts) for name, drafts in composed.items()}
+    together = {name: Sheet(COMPOSITION, drafts) for name, drafts in pool.composed.items()}
     return write_exam(directory, sheets(pool.exam), sheets(pool.reworded) | together, seed)
 
 

@@ -21,7 +21,7 @@ LONGEST = 32  # maximum words per run
 PIECE = 1 << 18  # characters hashed at once: about 10 MB
 SLICE = 1 << 18  # words whose runs are hashed at once
 _CHARACTER, _WORD = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so they have inverses
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
+MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 class RunSet:
@@ -38,14 +38,14 @@ class RunSet:
         bits = min(30, max(12, (len(runs) * 8).bit_length()))
         self._shift = np.uint64(64 - bits)
         may = np.zeros(1 << bits, dtype=bool)
-        for bit in (runs, runs * _MIX):
+        for bit in (runs, runs * MIX):
             may[(bit >> self._shift).view(np.int64)] = True
         self._may = np.packbits(may, bitorder="little")
 
     def likely(self, runs: np.ndarray) -> np.ndarray:
         """Positions of the n-grams that may be in the set, with one in fifty of those that are not."""
         first = np.flatnonzero(self._marked(runs))
-        return first[np.flatnonzero(self._marked(runs[first] * _MIX))]
+        return first[np.flatnonzero(self._marked(runs[first] * MIX))]
 
     def exactly(self, runs: np.ndarray, likely: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The positions in `likely` whose n-grams are in the set, and the place of each n-gram here."""
@@ -192,7 +192,7 @@ def segment_hashes(points: np.ndarray, begins: np.ndarray, stops: Sequence[np.nd
     for ends in stops:
         hashes = (sums[ends] - before) * inverse
         # Sums over the words of a run must not repeat the pattern of sums over characters.
-        hashes = (hashes ^ (hashes >> np.uint64(31))) * _MIX
+        hashes = (hashes ^ (hashes >> np.uint64(31))) * MIX
         yield hashes ^ (hashes >> np.uint64(33))
 
 

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from components.text.counting import distinct
-from components.text.ngrams import OwnedRuns, beginnings, distinct_pairs, passage, words_in
+from components.text.ngrams import MIX, OwnedRuns, beginnings, distinct_pairs, passage, words_in
 
 SHARE = 0.6  # of a question's stems; lower values give a false hit in one of 1,000 texts of a field
 STEM = 6  # characters of a word
@@ -34,7 +34,6 @@ PAIRS, SHARED = 2, 0.2  # minimum number and share of one question's pairs befor
 LONGER = 1.5  # maximum words of a paraphrase per word of the question
 AFTER = 1 / 3  # share of these words that may come between its last stem and its question mark
 _BITS = 22  # of the table of stems: 512 KiB
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
 _FUNCTION_WORDS = """a about after all also am an and any are as at be because been before being both but by can could did do does
 each for from given had has have he her here him his how i if in into is it its just many may me more most much must my no not of
 on one only or other our out over she should so some such than that the their them then there these they this those to too two under
@@ -202,4 +201,4 @@ def _near(stems: np.ndarray, owner: np.ndarray, distance: int) -> tuple[np.ndarr
     one, other = stems[:-distance], stems[distance:]
     first = np.flatnonzero((owner[:-distance] == owner[distance:]) & (one != other))
     one, other = one[first], other[first]
-    return ((one ^ other) * _MIX) ^ (one + other), first
+    return ((one ^ other) * MIX) ^ (one + other), first

@@ -27,7 +27,9 @@ def check_processes(devices: int) -> None:
     for name in NUMBERS:
         given = os.environ.get(name, "0")
         if not (given.isascii() and given.isdecimal() and len(given) < 10):
-            raise StepError(f"{name} is {given[:60]!r} in the environment; expected a whole number from 0 on: unset it")
+            raise StepError(
+                f"{name} is {given[:60]!r} in the environment; expected a whole number of at least 0; unset it"
+            )
     if rank() >= devices:
         raise StepError(
             f"LOCAL_RANK is {rank()} in the environment; expected less than {devices}, the number of this step's processes; "

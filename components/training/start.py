@@ -105,7 +105,7 @@ def starting_model(
     """A model of the section's shape, with random weights or those of a checkpoint.
 
     Raises:
-        StepError: the checkpoint has another shape than the section, or another tokenizer than the tokens.
+        StepError: the checkpoint has a different shape from the section, or a different tokenizer from the tokens.
     """
     dtype, vocabulary = machine.activation_dtype(settings.precision), tokens.manifest.vocab_size
     expected = PhiConfig.from_shape(section.model, vocabulary, settings.context_length, tokens.manifest.eos_token_id)
@@ -126,7 +126,7 @@ def starting_model(
     ]
     if differing:
         raise StepError(
-            f"--initial {initial} has another shape than this section: {', '.join(differing)}; name another checkpoint, or correct the section"
+            f"--initial {initial} has a different shape from this section: {', '.join(differing)}; name another checkpoint, or correct the section"
         )
     check_tokenizer(initial, tokens)
     return checkpoint.load(initial, dtype)

@@ -32,7 +32,7 @@ def quiet_trainer(settings: TrainingParams, **arguments: Any) -> Trainer:
     gpus = torch.cuda.device_count()
     if 0 < gpus < settings.devices:
         raise StepError(
-            f"training.devices is {settings.devices}, but this machine has {gpus} GPUs; set it to {gpus} at most"
+            f"training.devices is {settings.devices}, but this machine has {gpus} GPUs; set it to at most {gpus}"
         )
     return Trainer(
         accelerator="gpu" if gpus else "cpu",

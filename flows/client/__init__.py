@@ -9,13 +9,14 @@ two seconds of CPU.
 
 from flows import access
 from flows.client.records import Records, parameters, scores
-from flows.client.runs import Runs, flow_titles, launch_command, launch_parameters, pipeline_stages
+from flows.client.runs import Launch, Runs, flow_titles, pipeline_stages
 from flows.client.values import Curve, FlowRun, LogLine, Record, Score, StageRun, Unavailable
 from flows.settings import project_root
 
 __all__ = [
     "Curve",
     "FlowRun",
+    "Launch",
     "LogLine",
     "Record",
     "Records",
@@ -25,8 +26,6 @@ __all__ = [
     "Unavailable",
     "access",
     "flow_titles",
-    "launch_command",
-    "launch_parameters",
     "parameters",
     "pipeline_stages",
     "project_root",

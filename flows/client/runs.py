@@ -7,6 +7,7 @@ import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,32 +25,35 @@ _PLAIN = re.compile(r"(?!(?:true|false|null|NaN|Infinity)$)[A-Za-z~./][\w~./,* -
 PAGE, PAGES = 200, 5  # lines per request to the server, and maximum requests for the last lines
 
 
-def launch_parameters(
-    overrides: Mapping[str, Any], profile: str | None, text: str = "", size: str = ""
-) -> dict[str, Any]:
-    """The flow's parameters for a run; defaults are left out."""
-    given = {"overrides": dict(overrides), "profile": profile, "text": text, "size": size}
-    return {name: value for name, value in given.items() if value}
+@dataclass(frozen=True)
+class Launch:
+    """A run to start; its parameters must have passed `components.params.check_params`."""
 
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    profile: str | None = None
+    flow: str = PIPELINE.flow
+    text: str = ""
+    size: str = ""
 
-def launch_command(
-    overrides: Mapping[str, Any],
-    profile: str | None = None,
-    flow: str = PIPELINE.flow,
-    text: str = "",
-    size: str = "",
-) -> str:
-    """The shell command that starts the same run as `Runs.launch`."""
-    words = ["prefect", "deployment", "run", DEFINITIONS[flow].deployment]
-    for key, value in launch_parameters(overrides, profile, text, size).items():
-        # Prefect reads a value as JSON, or else as plain text.
-        plain = isinstance(value, str) and _PLAIN.fullmatch(value)
-        words += ["-p", f"{key}={value if plain else json.dumps(value, ensure_ascii=False)}"]
-    # Only the part after `=` is quoted, as a person would write it.
-    return " ".join(
-        f"{name}={shlex.quote(value)}" if equals else name
-        for name, equals, value in (word.partition("=") for word in words)
-    )
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters; defaults are left out."""
+        given = {"overrides": dict(self.overrides), "profile": self.profile, "text": self.text, "size": self.size}
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def command(self) -> str:
+        """The shell command that starts the same run as `Runs.launch`."""
+        words = ["prefect", "deployment", "run", DEFINITIONS[self.flow].deployment]
+        for key, value in self.parameters.items():
+            # Prefect reads a value as JSON, or else as plain text.
+            plain = isinstance(value, str) and _PLAIN.fullmatch(value)
+            words += ["-p", f"{key}={value if plain else json.dumps(value, ensure_ascii=False)}"]
+        # Only the part after `=` is quoted, as a person would write it.
+        return " ".join(
+            f"{name}={shlex.quote(value)}" if equals else name
+            for name, equals, value in (word.partition("=") for word in words)
+        )
 
 
 def flow_titles() -> dict[str, str]:
@@ -98,28 +102,18 @@ class Runs:
         """
         return str(getattr(self._deployment(flow).status, "value", "")) == "READY"
 
-    def launch(
-        self,
-        overrides: Mapping[str, Any],
-        profile: str | None = None,
-        flow: str = PIPELINE.flow,
-        text: str = "",
-        size: str = "",
-        key: str | None = None,
-    ) -> FlowRun:
-        """Start a flow's deployment; the parameters must have passed `components.params.check_params`.
+    def launch(self, wanted: Launch, key: str | None = None) -> FlowRun:
+        """Start a flow's deployment.
 
         Args:
             key: name of this launch; a second launch of the same name starts nothing and returns the first one's run.
         """
-        deployment = self._deployment(flow)
+        deployment = self._deployment(wanted.flow)
         with self._client() as client:
             run = client.create_flow_run_from_deployment(
-                deployment.id,
-                parameters=launch_parameters(overrides, profile, text, size),
-                idempotency_key=key,
+                deployment.id, parameters=wanted.parameters, idempotency_key=key
             )
-        return _flow_run(run, flow)
+        return _flow_run(run, wanted.flow)
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
         """The latest runs, newest first, without those that are scheduled for later."""

@@ -1,4 +1,4 @@
-"""What stands around the work is measured by a command; the step that does nothing needs no run before."""
+"""The bench measures the overhead around the work; the step that does nothing needs no earlier run."""
 
 import json
 import subprocess

@@ -72,7 +72,7 @@ def test_a_text_from_outside_becomes_one_short_line() -> None:
 
 
 def _literal(node: ast.expr) -> str:
-    """The words of a message as they stand in the source, with {} for what is filled in."""
+    """The words of a message as in the source, with {} for what is filled in."""
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
     if isinstance(node, ast.BinOp):

@@ -77,7 +77,7 @@ with atomic_directory(Path(sys.argv[1])) as partial:
 
 
 def test_what_a_killed_process_left_is_removed_and_a_living_one_keeps_its_own(tmp_path: Path) -> None:
-    """Also if its number is another's here, as in a container: nothing hangs on process ids."""
+    """Also if another process here has its number, as in a container: nothing depends on process ids."""
     holders = [
         subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
         for _ in range(2)

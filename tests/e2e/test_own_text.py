@@ -1,4 +1,4 @@
-"""From a folder of text to an answer of its model, as a new user goes: `flows.run --text`, then `flows.chat`.
+"""From a folder of text to an answer of its model, as a new user does it: `flows.run --text`, then `flows.chat`.
 
 Two corpora, small: pages in German, and JSON lines whose text lies under a name that nobody expects.
 """

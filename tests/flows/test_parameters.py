@@ -47,9 +47,9 @@ WRONG = [
     ({"profile": "nobody"}, "profile 'nobody' is not there; profiles/ has: tiny"),
     ({"text": SECRET}, "text: contains a password, token or signature"),
     ({"profile": "p" * 5000}, "is not there; profiles/ has: tiny"),
-    ({"profile": "a\0b"}, r"parameters: 'a\x00b' contains NUL or half a character"),
-    ({"profile": "\ud800"}, r"parameters: '\ud800' contains NUL or half a character"),
-    ({"overrides": {"\udfff": 1}}, r"parameters: '\udfff' contains NUL or half a character"),
+    ({"profile": "a\0b"}, r"parameters: 'a\x00b' contains NUL or an unpaired surrogate"),
+    ({"profile": "\ud800"}, r"parameters: '\ud800' contains NUL or an unpaired surrogate"),
+    ({"overrides": {"\udfff": 1}}, r"parameters: '\udfff' contains NUL or an unpaired surrogate"),
     ({"text": nested(30)}, "parameters: lists and mappings are nested more than 20 deep"),
     ({"overrides": {"ingestion.sources": nested(900)}}, "parameters: lists and mappings are nested more than 20 deep"),
 ]

@@ -1,4 +1,4 @@
-"""What is killed, and what the next start makes of it."""
+"""What is killed, and how the next start recovers from it."""
 
 import contextlib
 import errno

@@ -223,7 +223,7 @@ def documents_with(folder: Path, planted: dict[str, str]) -> None:
 def test_nothing_that_steps_write_holds_a_secret(project: Path, signed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By signed addresses, links, documents, archives, the tracking address, and the key of an endpoint.
 
-    The one secret that stands in a document's own text is left in data/raw, and is gone once curation has redacted it.
+    The one secret in a document's own text stays in data/raw until curation has redacted it.
     """
     inside = ("source", "url", "metadata", "text", "link", "record", "quarantined")
     planted = {name: secret(name) for name in inside}

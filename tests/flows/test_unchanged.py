@@ -1,4 +1,4 @@
-"""A run with nothing to do is told without Prefect; where anything is left to do, it goes to the flow."""
+"""A run with nothing to do is reported without Prefect; if anything is left to do, the flow starts."""
 
 import json
 import os

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from flows import processes, settings, up
-from flows.client import FlowRun, Unavailable
+from flows.client import FlowRun, Launch, Unavailable
 from flows.watch import Seen, Watch, step
 
 
@@ -61,8 +61,8 @@ class FakeRuns:
         given = {"overrides": {}, "profile": None, "kind": "SCHEDULED"} | self.waiting
         return [FlowRun("1", "early-bird", "Scheduled", message="", created=None, started=None, seconds=0, **given)]
 
-    def launch(self, overrides: dict, flow: str, key: str) -> FlowRun:
-        assert (overrides, flow) == ({}, "pipeline")
+    def launch(self, wanted: Launch, key: str) -> FlowRun:
+        assert wanted == Launch()
         self.keys.append(key)
         return self.recent()[0]
 
@@ -90,8 +90,8 @@ def test_another_flow_can_be_started(project: Path, monkeypatch: pytest.MonkeyPa
     started = []
 
     class Started(FakeRuns):
-        def launch(self, overrides: dict, flow: str, key: str) -> FlowRun:
-            started.append(flow)
+        def launch(self, wanted: Launch, key: str) -> FlowRun:
+            started.append(wanted.flow)
             return self.recent()[0]
 
     Watch(project, Started(), settings.watch_flow()).start("k")  # the run of the pipeline that waits is another matter

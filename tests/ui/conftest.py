@@ -147,7 +147,7 @@ def fill(platform: Platform) -> None:
 
     @flow(name="pipeline")
     def pipeline(overrides: dict[str, Any] = {}, profile: str | None = None) -> None:  # noqa: B006
-        """Stands for the real flow."""
+        """Replaces the real flow."""
 
     # Some of Prefect's calls look for a server of their own; they must find this one, not start another.
     with temporary_settings({PREFECT_API_URL: platform.api}):

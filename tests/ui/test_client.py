@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.params import Params
 from flows import client
-from flows.client import Record, Records, Runs, Unavailable
+from flows.client import Launch, Record, Records, Runs, Unavailable
 
 SIMPLE = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-9, 9) | st.text("ab'\"$ {}=é", max_size=6)
 DEAD = "http://127.0.0.1:9/api"  # the discard port: nothing listens
@@ -26,15 +26,16 @@ def test_the_command_means_the_same_as_the_launch(overrides: dict, profile: str 
     """Prefect's own reader of `-p` gives the parameters that `launch` sends."""
     from prefect.cli._utilities import load_json_key_values
 
-    words = shlex.split(client.launch_command(overrides, profile, text=text, size=size))
+    wanted = Launch(overrides, profile, text=text, size=size)
+    words = shlex.split(wanted.command)
     assert words[:4] == ["prefect", "deployment", "run", "pipeline/local"]
     assert set(words[4::2]) <= {"-p"}
-    assert load_json_key_values(words[5::2], "parameter") == client.launch_parameters(overrides, profile, text, size)
+    assert load_json_key_values(words[5::2], "parameter") == wanted.parameters
 
 
 def test_without_a_server_the_message_names_the_remedy() -> None:
     runs = Runs(DEAD)
-    for ask in (runs.recent, runs.ready, lambda: runs.launch({}), lambda: runs.get("0" * 32)):
+    for ask in (runs.recent, runs.ready, lambda: runs.launch(Launch()), lambda: runs.get("0" * 32)):
         with pytest.raises(Unavailable, match=r"No Prefect server answers at http://127\.0\.0\.1:9\. .*make up"):
             ask()
 
@@ -110,7 +111,7 @@ def test_logs_leave_progress_lines_out(platform, root) -> None:
 def test_launch_starts_the_deployment_and_cancel_ends_it(platform) -> None:
     runs = Runs(platform.api)
     assert runs.ready() is False  # nothing listens here
-    run = runs.launch({"seed": 7, "ingestion.sources": [{"path": "python"}]}, "laptop")
+    run = runs.launch(Launch({"seed": 7, "ingestion.sources": [{"path": "python"}]}, "laptop"))
     found = runs.get(run.id)
     assert found.kind == "SCHEDULED"
     assert found.overrides == {"seed": 7, "ingestion.sources": [{"path": "python"}]}
@@ -125,7 +126,7 @@ def test_a_run_that_works_is_asked_to_stop(platform) -> None:
     from prefect.states import Running
 
     runs = Runs(platform.api)
-    run = runs.launch({})
+    run = runs.launch(Launch())
     with SyncPrefectClient(platform.api) as prefect:
         prefect.set_flow_run_state(run.id, Running(), force=True)
     runs.cancel(run.id)
@@ -134,11 +135,11 @@ def test_a_run_that_works_is_asked_to_stop(platform) -> None:
 
 def test_a_missing_deployment_is_named(platform) -> None:
     with pytest.raises(Unavailable, match=r"no deployment 'growth-study/local'.*make up"):
-        Runs(platform.api).launch({}, flow="growth-study")
+        Runs(platform.api).launch(Launch(flow="growth-study"))
 
 
 def test_the_growth_study_is_started_by_its_own_deployment(root) -> None:
-    assert client.launch_command({"study.seeds": [1, 2]}, flow="growth-study") == (
+    assert Launch({"study.seeds": [1, 2]}, flow="growth-study").command == (
         "prefect deployment run growth-study/local -p overrides='{\"study.seeds\": [1, 2]}'"
     )
     stages = client.pipeline_stages(root, "growth-study")
@@ -148,7 +149,7 @@ def test_the_growth_study_is_started_by_its_own_deployment(root) -> None:
 
 
 def test_the_data_ablation_is_started_by_its_own_deployment(root) -> None:
-    assert client.launch_command({"ablation.tokens": 9}, flow="data-ablation") == (
+    assert Launch({"ablation.tokens": 9}, flow="data-ablation").command == (
         "prefect deployment run data-ablation/local -p overrides='{\"ablation.tokens\": 9}'"
     )
     stages = client.pipeline_stages(root, "data-ablation")

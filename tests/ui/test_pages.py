@@ -1,4 +1,4 @@
-"""The pages without servers: clients of the test's own making stand for Prefect and MLflow."""
+"""The pages without servers: fake clients replace Prefect and MLflow."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from components.errors import StepError
 from components.params import Params, check_params
 from components.results.published import Measured, standings
 from components.results.statistics import Estimate, paired
-from flows.client import Curve, FlowRun, LogLine, Record, StageRun, Unavailable, access, launch_command
+from flows.client import Curve, FlowRun, Launch, LogLine, Record, StageRun, Unavailable, access
 from ui import parts, services
 
 DOWN = "No Prefect server answers at http://127.0.0.1:4200. Start the platform with `make up`."
@@ -37,7 +37,7 @@ class FakeRuns:
 
     def __init__(self, listening: bool = True) -> None:
         self.listening = listening
-        self.launched: list[tuple] = []
+        self.launched: list[Launch] = []
         self.cancelled: list[str] = []
         self.all = [
             flow_run("quiet-falcon", "RUNNING", overrides={"seed": 2}),
@@ -47,10 +47,9 @@ class FakeRuns:
     def ready(self, flow: str) -> bool:
         return self.listening
 
-    def launch(self, overrides: Mapping[str, Any], profile: str, flow: str, text: str, size: str) -> FlowRun:
-        self.launched.append((dict(overrides), profile, flow, text, size))
-        given = {"overrides": dict(overrides), "profile": profile, "flow": flow, "text": text, "size": size}
-        self.all.insert(0, flow_run("new-run", "SCHEDULED", **given))
+    def launch(self, wanted: Launch) -> FlowRun:
+        self.launched.append(wanted := replace(wanted, overrides=dict(wanted.overrides)))
+        self.all.insert(0, flow_run("new-run", "SCHEDULED", **vars(wanted)))
         return self.all[0]
 
     def recent(self, limit: int) -> list[FlowRun]:
@@ -306,7 +305,7 @@ def test_every_section_can_be_opened(open_page: Open, section: str) -> None:
 def test_a_change_is_marked_listed_checked_and_undone(open_page: Open) -> None:
     at = open_page("launch")
     settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
-    assert at.code[0].value == launch_command({"training.beta1": 0.8})
+    assert at.code[0].value == Launch({"training.beta1": 0.8}).command
     assert any("default 0.9" in caption.value for caption in at.caption)
     assert "<s>0.9</s><b>0.8</b>" in html(at)
     assert not at.error
@@ -340,7 +339,7 @@ def test_lists_are_edited_as_yaml(open_page: Open) -> None:
     assert at.button(key="launch_start").disabled
     settle(field(at, "text_area", "ingestion.sources").set_value("- path: my/texts").run())
     assert not at.error
-    assert at.code[0].value == launch_command({"ingestion.sources": [{"path": "my/texts"}]})
+    assert at.code[0].value == Launch({"ingestion.sources": [{"path": "my/texts"}]}).command
 
 
 def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
@@ -357,7 +356,7 @@ def test_another_flow_is_launched_by_choice(open_page: Open, flow: str) -> None:
     settle(at.selectbox(key="launch_flow").set_value(flow).run())
     assert at.code[0].value == f"prefect deployment run {flow}/local"
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({}, "", flow, "", "")]
+    assert runs.launched == [Launch({}, "", flow, "", "")]
 
 
 def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
@@ -365,7 +364,7 @@ def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
     at = open_page("launch", runs)
     settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({"training.beta1": 0.8}, "", "pipeline", "", "")]
+    assert runs.launched == [Launch({"training.beta1": 0.8}, "", "pipeline", "", "")]
     assert "new-run" in html(at)
     assert asked(at, "run") == "id-new-run"
 
@@ -378,7 +377,7 @@ def test_text_and_size_are_asked_for_as_make_run_takes_them(open_page: Open) -> 
     settle(at.text_input(key="launch_text").set_value("docs, 7").run())
     assert at.code[0].value == "prefect deployment run pipeline/local -p text='docs, 7' -p size=auto"
     settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [({}, "", "pipeline", "docs, 7", "auto")]
+    assert runs.launched == [Launch({}, "", "pipeline", "docs, 7", "auto")]
     assert "text docs, 7, size auto" in html(at)
 
 
@@ -393,7 +392,7 @@ def test_a_profile_is_the_new_default(open_page: Open) -> None:
 def test_the_address_restores_the_form(open_page: Open) -> None:
     at = open_page("launch", overrides='{"training.beta1": 0.7, "no.such": 1}', profile="laptop")
     assert field(at, "number_input", "training.beta1").value == 0.7
-    assert at.code[0].value == launch_command({"training.beta1": 0.7}, "laptop")
+    assert at.code[0].value == Launch({"training.beta1": 0.7}, "laptop").command
 
 
 def test_without_a_server_launch_says_what_to_do(open_page: Open) -> None:
@@ -448,7 +447,7 @@ def test_the_log_can_be_narrowed_to_a_stage(open_page: Open) -> None:
 def test_launching_again_takes_the_parameters_along(open_page: Open) -> None:
     at = open_page("runs")
     settle(at.button(key="runs_again").click().run())
-    assert at.code[0].value == launch_command({"seed": 2})
+    assert at.code[0].value == Launch({"seed": 2}).command
 
 
 @pytest.mark.parametrize("role", ["", access.READER])

@@ -7,7 +7,7 @@ import streamlit as st
 
 from components.errors import StepError
 from components.params.sizing import WIDTHS
-from flows.client import flow_titles, launch_command
+from flows.client import Launch, flow_titles
 from ui import forms, parts, services
 
 state = st.session_state
@@ -196,7 +196,7 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
     if problem:
         parts.error(problem)
     parts.label("Command")
-    st.code(launch_command(**request()), language="bash", wrap_lines=True)
+    st.code(wanted().command, language="bash", wrap_lines=True)
     trouble, listening = services.launch_trouble(state["launch_flow"])
     if trouble:
         parts.error(trouble)
@@ -214,16 +214,15 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         start()
 
 
-def request() -> dict[str, Any]:
-    """The arguments of `Runs.launch` for the run."""
-    names = ("profile", "flow", "text", "size")
-    return {"overrides": state[CHANGED]} | {name: state[f"launch_{name}"] for name in names}
+def wanted() -> Launch:
+    """The run that the page describes."""
+    return Launch(state[CHANGED], *(state[f"launch_{name}"] for name in ("profile", "flow", "text", "size")))
 
 
 def start() -> None:
     """Create the flow run and open its page."""
     try:
-        run = services.acting_runs().launch(**request())
+        run = services.acting_runs().launch(wanted())
     except StepError as error:
         services.launch_trouble.clear()
         parts.error(error)

@@ -187,9 +187,7 @@ def _kept(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise StepError(
-            f"{path} cannot be read ({error}); remove it to have its documents asked about again"
-        ) from error
+        raise StepError(f"{path} cannot be read ({error}); remove it to have its documents labelled again") from error
 
 
 def _ask(

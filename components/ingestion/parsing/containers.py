@@ -21,7 +21,7 @@ class Container:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
-            raise Refusal(f"is not a complete zip file ({error}), as this format is") from error
+            raise Refusal(f"is not a complete zip file ({error}); files of this format are zip files") from error
         self._names = set(self._zip.namelist())
 
     def __contains__(self, name: str) -> bool:
@@ -34,7 +34,7 @@ class Container:
             Refusal: the member is missing, encrypted or too large.
         """
         if name not in self._names:
-            raise Refusal(f"has no {name} in its zip file, as this format has")
+            raise Refusal(f"has no {name} in its zip file, which files of this format need")
         if self._zip.getinfo(name).flag_bits & 1:
             raise Refusal("is encrypted; save it without a password")
         with self._zip.open(name) as member:

@@ -35,7 +35,9 @@ def parse(data: bytes) -> dict[str, Any]:
         document.close()
     text = "\n\n".join("\n".join(lines) for lines in without_running_lines(pages) if lines)
     if not text.strip():
-        raise Refusal(f"has no text in its {len(pages) + lost:,} pages, as of scans; run text recognition (OCR) on it")
+        raise Refusal(
+            f"has no text in its {len(pages) + lost:,} pages, which may be scans; run text recognition (OCR) on it"
+        )
     return {"text": text, "title": title, "pages": len(pages), "pages_lost": lost}
 
 

@@ -23,7 +23,7 @@ def parse(text: str) -> dict[str, Any]:
             if said and said not in lines[-2:]:  # subtitles that roll up show each line again
                 lines.append(said)
     if not cues:
-        raise Refusal("has no times of subtitles (00:00:01,000 --> 00:00:02,000)")
+        raise Refusal("has no subtitle times (00:00:01,000 --> 00:00:02,000)")
     return {"text": "\n".join(lines), "cues": cues}
 
 

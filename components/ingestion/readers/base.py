@@ -74,7 +74,7 @@ class Budget:
             raise Refused(str(self))
 
     def __str__(self) -> str:
-        return f"would unpack from {self._packed:,} bytes to more than {self._most:,}: a bomb"
+        return f"would unpack from {self._packed:,} bytes to more than {self._most:,}: a decompression bomb"
 
 
 UNLIMITED = Budget(math.inf)  # for files outside archives

@@ -214,7 +214,7 @@ def _unescaped(data: bytes, labels: Iterable[str]) -> Decoded | None:
         if found.is_mostly_right and not found.text.isascii() and not _NO_TEXT.search(found.text):
             return found
     if b"\x1b$" in data or declared:
-        raise NotText("switches between sets of characters by escapes that no encoding has; convert it to UTF-8")
+        raise NotText("switches character sets by escape sequences that no known encoding has; convert it to UTF-8")
     return None
 
 

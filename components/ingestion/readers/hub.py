@@ -94,7 +94,7 @@ def resolve(source: Source) -> tuple[str, str]:
     """
     found = parse(source)
     if found.is_local:
-        raise ValueError(f"{source.path} lies here and has no revision")
+        raise ValueError(f"{source.path} is a local folder and has no revision")
     _quiet()
     from huggingface_hub import HfApi
 

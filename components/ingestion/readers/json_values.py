@@ -184,7 +184,7 @@ def _elements(held: str, text: TextIO, limits: Limits, column: str, closing: str
             place = between.end()
         if closing and held.startswith(closing, place):
             if (held[place + 1 :] + text.read(CHUNK)).strip():
-                raise ValueError("something follows its array")
+                raise ValueError("text follows its array")
             return
         error: Exception = EOFError("it ends within its array")
         end = place

@@ -153,7 +153,9 @@ def _table_rows(table: Any, groups: list[RowGroup], name: str, budget: Budget) -
     for place, group in enumerate(groups):
         if group.unpacked > max(BOMB_BYTES, BOMB * group.packed):
             sizes = f"{group.packed:,} bytes to {group.unpacked:,}"
-            yield Quarantined(name, number + 1, f"its row group would unpack from {sizes}: a bomb, not text")
+            yield Quarantined(
+                name, number + 1, f"its row group would unpack from {sizes}: a decompression bomb, not text"
+            )
             number += group.rows
             continue
         for batch in table.iter_batches(batch_size=_rows_at_once(group), row_groups=[place]):

@@ -50,9 +50,7 @@ def table_rows(file: SourceFile, limits: Limits) -> Rows:
                         raise Refused(f"its second row {reason}; add a first row that names them all")
                     yield Quarantined(file.name, number, f"{reason}; quote its texts")
                 elif is_open:
-                    yield Quarantined(
-                        file.name, number, "has a quote that is not closed, so that it takes other rows in"
-                    )
+                    yield Quarantined(file.name, number, "has an unclosed quote, so it takes in other rows")
                 elif reason := Decoded.of("".join(cells), encoding).refusal:
                     yield Quarantined(file.name, number, reason)
                 elif cells:
@@ -136,5 +134,5 @@ def _names(cells: list[str]) -> list[str]:
     if not any(names):
         raise Refused("is empty")
     if len(set(names)) < len(names) or any(len(name) > MAX_NAME_CHARS for name in names):
-        raise Refused("its first row does not name the columns, each once; add a row that does")
+        raise Refused("its first row does not name each column once; add a row that does")
     return names

@@ -36,7 +36,7 @@ CREATED_BY_WET = "wet-reader/1"
 HTML = ("text/html", "application/xhtml+xml")
 PLAIN = ("text/plain", "text/markdown", "text/x-markdown")
 # From servers that do not know the type; content that begins like HTML is HTML.
-UNTYPED = ("of no content type", "application/octet-stream")
+UNTYPED = ("without a content type", "application/octet-stream")
 FETCHED = (200, 203)  # status of a complete page
 NOTES = ("metadata:", "filedesc:", "dns:", "whois:")  # crawlers' records about themselves and about names
 UNENCODED = ("", "identity", "none", "chunked", "aws-chunked", "utf-8", "binary")

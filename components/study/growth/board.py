@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Verified:
-    """An entry that keeps the rules, with the study of its arm and the compulsory ones."""
+    """An entry that follows the rules, with the study of its arm and the compulsory ones."""
 
     entry: Entry
     params: Params

@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -259,7 +259,7 @@ class ModelTeacher:
         if found := rewrite_fault(text, passage, instructions, self._ordinary):
             self._drop_job(job, *found)
             return None
-        record = {"method": "format, language, length, leaks and sums checked; numbers and names stand in the passage"}
+        record = {"method": "format, language, length, leaks and sums checked; numbers and names occur in the passage"}
         return Written(text, "textbook", [], record)
 
     def _exercise_set(self, job: Job, exercises: Sequence[tuple[Exercise, Verdict]], taken: set[str]) -> Written | None:
@@ -352,14 +352,16 @@ class ModelTeacher:
         self.drops.append(Drop(identity, STEP, rule, None, None, text, f"curriculum/{job.subject}/{job.topic}"))
 
 
+@dataclass(frozen=True)
 class EndpointAnswers:
     """Fetches answers from an endpoint, many at once."""
 
-    def __init__(
-        self, params: TeacherParams, store: Store, plan: str, budget: Budget, total: int, calls: CallSample
-    ) -> None:
-        self.params, self.store, self.plan, self.budget = params, store, plan, budget
-        self.total, self.calls = total, calls
+    params: TeacherParams
+    store: Store
+    plan: str
+    budget: Budget
+    total: int
+    calls: CallSample
 
     def fetch(self, requests: Iterable[Request], accept: Accept) -> list[GivenUp]:
         from components.endpoint.openai import OpenAIEndpoint, Server

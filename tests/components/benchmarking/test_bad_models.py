@@ -115,7 +115,7 @@ def test_a_model_that_gives_nothing_but_nan_is_refused(checkpoint, exam, tmp_pat
 
 
 def test_a_tokenizer_without_an_end_of_text(checkpoint, folder, tmp_path, capsys):
-    """Answers are rated all the same; those that are written end at stop strings alone, which is said."""
+    """Choices are still scored; generated answers end only at stop strings, and a message says so."""
     import shutil
 
     copy = tmp_path / "model"

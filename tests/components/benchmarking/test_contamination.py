@@ -260,7 +260,7 @@ def test_what_is_looked_for_is_the_question_and_its_right_answer(built, doc, tar
 
 
 def test_the_step_writes_overlap_and_clean_scores(checkpoint, exam, tmp_path):
-    """One question of `sorting` stands in the corpus, with its answer; of another only the question does."""
+    """The corpus contains one question of `sorting` with its answer, and another one without its answer."""
     corpus = put(tmp_path / "corpus", ["Sort 3, 2, 1: [1, 2, 3].", "Sort 4, 2, 1. Who knows?", "Nothing else."])
     given = ["--checkpoint", str(checkpoint), "--data-dir", str(exam), "--output", str(tmp_path / "scores")]
     assert execute(COMMAND, parser(COMMAND).parse_args([*given, "--corpus", str(corpus)])) == 0

@@ -122,5 +122,5 @@ def test_a_tokenizer_of_another_model_is_refused(checkpoint, tmp_path):
     tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
     tokenizer.add_tokens([f"new{i}" for i in range(300)])
     tokenizer.save(str(copy / "tokenizer.json"))
-    with pytest.raises(StepError, match="holds the tokenizer of another model"):
+    with pytest.raises(StepError, match="it belongs to another model"):
         open_scorer(copy, 8)

@@ -130,8 +130,11 @@ def test_a_wrong_field_is_named_and_the_other_tasks_go_on(folder, tmp_path, chec
     [
         ("{broken", "piqa/validation.jsonl, line 7: cannot be read as JSON lines"),
         ("[1]", "piqa/validation.jsonl, line 7: a list; expected a JSON object"),
-        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": 9}), "the answer 9 is none of 2 choices"),
-        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": "x"}), "the answer 'x' is none of 2 choices"),
+        (json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": 9}), "the answer 9 is not one of the 2 choices"),
+        (
+            json.dumps({"goal": "g", "sol1": "a", "sol2": "b", "label": "x"}),
+            "the answer 'x' is not one of the 2 choices",
+        ),
     ],
 )
 def test_a_malformed_row_is_named_and_the_other_tasks_go_on(folder, checkpoint, tmp_path, line, message):

@@ -104,7 +104,7 @@ def test_equal_trees_have_equal_shapes_and_openings() -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("around", [*AROUND, *WITHIN])
 def test_what_is_looked_for_is_never_passed_over(form: str, around: str) -> None:
-    """Wherever a function stands, and however it is written, the look at keywords lets it through."""
+    """The check of keywords lets a function pass, wherever it is and however it is written."""
     own = next(functions(form, "code"))
     text = around.format(textwrap.indent(form, "    ") if around in WITHIN else form)
     for source in (text, text.replace("    ", "\t")):

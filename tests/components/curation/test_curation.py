@@ -1,4 +1,4 @@
-"""Curation: what stays is clean and single, what goes stands in the ledger with its figure."""
+"""Curation: kept documents are clean and unique, and dropped ones are in the ledger with their measured value."""
 
 import json
 import math

@@ -153,7 +153,7 @@ def test_a_very_short_question_is_found_by_its_choices(text: str, found: bool) -
 
 
 def test_no_print_of_choices_hides_a_question() -> None:
-    """Whatever stands between question and answer, each planted question is found."""
+    """Each planted question is found, whatever is between question and answer."""
     draw = random.Random(1)
     for benchmark, asked in questions(None, 60):
         made = [formats(benchmark, one) for one in asked]
@@ -231,8 +231,8 @@ def test_what_is_not_looked_for_is_counted_with_its_reason() -> None:
         "by words: fewer words than min_words, with the choices": 1,
         "by words: words that count or repeat": 1,
         "by words: no question in words": 1,
-        "as a program: fewer nodes than min_code_nodes, and a name of one word": 2,
-        "as a program: no function of Python": 1,
+        "as a program: fewer nodes than min_code_nodes, and a name of a single word": 2,
+        "as a program: not a Python function": 1,
         "in other words: too few distinctive words": 3,
         "by any rule": 3,
     }

@@ -1,4 +1,4 @@
-"""Repair of texts: mojibake goes from web text, code stays as it is, and a second repair finds nothing to do."""
+"""Repair of texts: mojibake is removed from web text, code is unchanged, and a second repair changes nothing."""
 
 # ruff: noqa: RUF001 - the texts are about such characters
 import pytest

@@ -149,8 +149,8 @@ ODD: dict[str, Odd] = {
     "endthink": Odd(wrapped(f"{THOUGHT}\n</think>\n\nGOOD"), "answered"),
     "think_late": Odd(wrapped(f"GOOD\n\n<think>\n{THOUGHT}\n</think>\n"), "answered"),
     "think_open_late": Odd(wrapped(f"GOOD\n\n<think>\n{THOUGHT}"), "answered"),
-    "think_alone": Odd(wrapped(f"<think>\n{THOUGHT}\n</think>\n"), "empty", said="only thoughts"),
-    "think_unclosed": Odd(wrapped(f"<think>\n{THOUGHT}"), "empty", said="only thoughts"),
+    "think_alone": Odd(wrapped(f"<think>\n{THOUGHT}\n</think>\n"), "empty", said="only reasoning"),
+    "think_unclosed": Odd(wrapped(f"<think>\n{THOUGHT}"), "empty", said="only reasoning"),
     "thinking_tag": Odd(wrapped(f"<Thinking>{THOUGHT}</Thinking>GOOD"), "answered"),
     "think_magistral": Odd(wrapped(f"[THINK]{THOUGHT}[/THINK]GOOD"), "answered"),
     "think_kimi": Odd(wrapped(f"◁think▷{THOUGHT}◁/think▷GOOD"), "answered"),
@@ -207,9 +207,11 @@ ODD: dict[str, Odd] = {
     "refusal": Odd(message(None, refusal="I will not write on this."), "filtered", said="I will not write on this."),
     "refusal_surrogate": Odd(message(None, refusal="No \ud83d\x1b[2J!"), "filtered", said="No \ufffd\ufffd[2J!"),
     "tool": Odd(message(None, "tool_calls", tool_calls=TOOL), "empty", said="look_up"),
-    "tool_stop": Odd(message(None, tool_calls=TOOL), "empty", said="a call of a tool"),
+    "tool_stop": Odd(message(None, tool_calls=TOOL), "empty", said="the model called a tool"),
     "reasoning": Odd(message("GOOD", reasoning_content=THOUGHT), "answered"),
-    "reasoning_alone": Odd(message(None, reasoning_content=THOUGHT), "empty", said="thoughts came and no answer: Okay"),
+    "reasoning_alone": Odd(
+        message(None, reasoning_content=THOUGHT), "empty", said="the model returned its reasoning and no answer: Okay"
+    ),
     "reasoning_cut": Odd(message(None, "length", reasoning_content=THOUGHT), "truncated"),
     "reasoning_all": Odd(message(None, reasoning_content=f"{THOUGHT}\n</think>\nGOOD"), "answered"),
     "empty": Odd(message(""), "empty", said="nothing was returned"),
@@ -253,9 +255,14 @@ ODD: dict[str, Odd] = {
     "usage_zero": Odd(used({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}), "answered", None),
     "usage_null": Odd(used({"prompt_tokens": None, "completion_tokens": None}), "answered", None),
     "usage_words": Odd(used("unknown"), "answered", None),
-    "usage_huge": Odd(used({"prompt_tokens": True, "completion_tokens": 10**30}), "format", None, "impossible figures"),
+    "usage_huge": Odd(
+        used({"prompt_tokens": True, "completion_tokens": 10**30}), "format", None, "impossible usage counts"
+    ),
     "usage_digits": Odd(
-        lambda good: text_of(good, lambda text: text.replace("200", "2" * 5_000)), "format", 300, "impossible figures"
+        lambda good: text_of(good, lambda text: text.replace("200", "2" * 5_000)),
+        "format",
+        300,
+        "impossible usage counts",
     ),
     "usage_negative": Odd(used({"prompt_tokens": 100, "completion_tokens": -1}), "format", None),
     "usage_infinite": Odd(used({"prompt_tokens": float("inf"), "completion_tokens": float("nan")}), "format", None),
@@ -317,9 +324,9 @@ ODD: dict[str, Odd] = {
         said="overloaded",
     ),
     "html": Odd(
-        body(LOGIN, kind="text/html"), "foreign", 0, "a web page came instead of a completion: <!DOCTYPE html>"
+        body(LOGIN, kind="text/html"), "foreign", 0, "the reply is a web page, not a completion: <!DOCTYPE html>"
     ),
-    "ok": Odd(body("OK"), "foreign", 0, "not JSON came instead of a completion: OK"),
+    "ok": Odd(body("OK"), "foreign", 0, "text that is not JSON, not a completion: OK"),
     "nothing": Odd(body(""), "foreign", 0, "an empty body"),
     "json_text": Odd(body('"hello"'), "foreign", 0, "hello"),
     "json_cut": Odd(body(USAGE_FIRST), "foreign", said="usage"),

@@ -153,7 +153,7 @@ def test_without_usage_nothing_is_guessed(serve, tmp_path):
     served = serve(mode="no_usage")
     _, spent = dispatch(served.url, tmp_path, requests(5), prices=(1.0, 1.0))
     assert (spent.calls, spent.unknown, spent.tokens, spent.cost) == (5, 5, 0, None)
-    with pytest.raises(StepError, match="names no usage"):
+    with pytest.raises(StepError, match="reports no usage"):
         dispatch(served.url, tmp_path, requests(10), tokens=10_000)
 
 
@@ -327,7 +327,7 @@ def test_one_request_that_is_sent_away_for_a_day_holds_up_no_other(serve, tmp_pa
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
 def test_a_refused_prompt_is_given_up_alone(serve, tmp_path, status):
-    """Every tenth, and the very first call: the run goes on, and so does the next one, which asks for them again."""
+    """Every tenth call and the very first one: this run continues, and so does the next one, which requests them again."""
     served = serve()
     refusal = http({"error": {"message": "Input flagged by moderation"}}, status)
     answering(served, lambda _, prompt: refusal if prompt.endswith("0") else None)
@@ -370,7 +370,9 @@ def test_a_login_page_is_said_with_its_remedy(serve, tmp_path):
     served = serve()
     page = http("<html><title>Login</title>Please sign in</html>", kind="text/html")
     answering(served, lambda *_: page)
-    with pytest.raises(StepError, match=r"a web page came .*Please sign in.*correct synthesis\.teacher\.base_url"):
+    with pytest.raises(
+        StepError, match=r"the reply is a web page.*Please sign in.*correct synthesis\.teacher\.base_url"
+    ):
         dispatch(served.url, tmp_path, requests(200))
 
 

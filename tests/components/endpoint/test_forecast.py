@@ -41,13 +41,13 @@ def test_before_the_first_call_the_range_holds_any_answer(store: Store) -> None:
     said: list[str] = []
     forecast(store, requests(100), said)
     assert said == [
-        "synthesis.teacher: 100 calls are left; in all they are expected to take 40,000 (11,667 to 120,000) tokens, "
+        "synthesis.teacher: 100 calls are left; in total they are expected to take 40,000 (11,667 to 120,000) tokens, "
         "0.13 (0.0267 to 0.42) EUR, guessed from the prompts and max_tokens"
     ]
 
 
 def test_the_interval_of_twenty_answers_holds_the_true_cost(store: Store) -> None:
-    """Nearly always; a fifth of the calls here gives nothing usable and is paid all the same."""
+    """Nearly always; a fifth of the calls here returns nothing usable and is paid nevertheless."""
     hits = 0
     for seed in range(40):
         rng, said, asked = random.Random(seed), [], requests(400)
@@ -94,6 +94,6 @@ def test_a_resumed_plan_knows_what_its_answers_used(store: Store) -> None:
     store.keep("plan", [(request, Reply("t", "m", "stop", 100, 300), 1.0) for request in asked[:30]])
     forecast(store, asked[30:], said)
     assert said == [
-        "synthesis.teacher: 30 calls are left; in all they are expected to take 24,000 (24,000 to 24,000) tokens, "
+        "synthesis.teacher: 30 calls are left; in total they are expected to take 24,000 (24,000 to 24,000) tokens, "
         "0.078 (0.078 to 0.078) EUR, measured on 30 answers"
     ]

@@ -9,7 +9,7 @@ from components.endpoint.limiter import DECREASE, PATIENT, SHORTEST, SLOWEST, ST
 def simulate(
     limiter: Limiter, seconds: float, now: float = 0.0, took: float = 0.2, bears: int = 10_000, fail: bool = False
 ) -> tuple[float, list[tuple[float, float, int]]]:
-    """Run an endpoint that answers after `took` seconds and turns away at once what is beyond `bears` at a time.
+    """Run an endpoint that answers after `took` seconds and refuses at once what exceeds `bears` at a time.
 
     Returns:
         The time, and (time, limit, in flight) after each reply.

@@ -1,4 +1,4 @@
-"""Every odd answer, among good ones: none ends the run, none goes unpaid, none gets into a text or a label."""
+"""Every odd answer, among good ones: none ends the run, all are counted as paid, and none enters a text or a label."""
 
 import json
 import random

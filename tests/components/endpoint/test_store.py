@@ -111,5 +111,5 @@ def test_a_budget_needs_usage(tmp_path):
     with Store(tmp_path / "s.sqlite") as store:
         budget = Budget.of(store, "plan", tokens=1000, money=0)
         budget.reserve(request())
-        with pytest.raises(StepError, match="names no usage for model 'm-1'"):
+        with pytest.raises(StepError, match="reports no usage for model 'm-1'"):
             budget.settle(request(), reply(None, None))

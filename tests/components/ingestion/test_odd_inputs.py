@@ -206,7 +206,7 @@ def test_what_may_not_be_read_is_named_and_the_rest_is_read(guarded: Path) -> No
 
 
 def test_what_goes_or_closes_while_it_is_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in /proc: a folder that vanishes, a link that may not be followed, a pipe that goes before it is read."""
+    """As in /proc: a folder that vanishes, a link that may not be followed, a pipe that disappears before it is read."""
     (tmp_path / "a.txt").write_text(SENTENCE * 200)
     for name in ("gone", "other"):
         (tmp_path / name).mkdir()

@@ -193,7 +193,7 @@ def test_parquet_behind_a_server_without_ranges_says_what_helps(
     pq.write_table(pa.table({"text": [f"{i}" * 9 for i in range(100_000)]}), sink)
     monkeypatch.setitem(FILES, "a.parquet", sink.getvalue().to_pybytes())
     store.knows_ranges = False
-    with pytest.raises(StepError, match=r"a.parquet: its server gives files from their start only .*; copy the file"):
+    with pytest.raises(StepError, match=r"a.parquet: its server sends files from their start only .*; copy the file"):
         read_path(f"{store.address}/bucket/a.parquet")
 
 
@@ -280,7 +280,7 @@ def test_a_file_that_is_shorter_than_it_was_listed_fails_the_run(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("memory://nothing/here", "nothing lies at memory://nothing/here"),
+        ("memory://nothing/here", "nothing was found at memory://nothing/here"),
         ("nosuch://x/y", "nosuch://x/y cannot be listed .*Protocol not known"),
         ("gs://x/y", "gs://x/y cannot be listed .*install"),
         ("http://127.0.0.1:9/a.txt", "http://127.0.0.1:9/a.txt cannot be listed .*Cannot connect"),

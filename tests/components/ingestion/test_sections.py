@@ -1,4 +1,4 @@
-"""Long texts become parts: nothing is lost, cuts stand at headings or paragraphs, and order and origin are kept."""
+"""Long texts become parts: nothing is lost, cuts are at headings or paragraphs, and order and origin are kept."""
 
 import json
 from itertools import pairwise

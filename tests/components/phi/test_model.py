@@ -133,7 +133,7 @@ def test_the_mean_is_no_coarser_than_its_gradient(count: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_packed_documents_are_computed_as_if_each_were_alone(lively: Lively, dtype: torch.dtype) -> None:
-    """Wherever a document stands in its sequence: rotary attention knows distances only."""
+    """The position of a document in its sequence does not matter: rotary attention depends only on distances."""
     model = Phi(TINY, dtype).initialize(1) if dtype == torch.bfloat16 else lively(TINY, dtype=dtype)
     lengths = (7, 1, 20, 12)
     tokens, documents = packed(*lengths)

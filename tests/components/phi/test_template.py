@@ -1,4 +1,4 @@
-"""A chat template makes of a conversation what transformers makes of it, and cannot do anything else."""
+"""A chat template renders a conversation as transformers does, and cannot do anything else."""
 
 from pathlib import Path
 

@@ -38,7 +38,7 @@ def model(folder: Path) -> TextModel:
 
 
 class Scripted:
-    """Stands where a Phi stands, and writes the tokens that it is told."""
+    """Replaces a Phi, and generates the given tokens."""
 
     def __init__(self, config: PhiConfig, tokens: list[int]) -> None:
         self.config, self.tokens, self.read = config, tokens, 0
@@ -168,7 +168,7 @@ def test_a_prompt_that_is_not_utf8_is_refused(model: TextModel) -> None:
         ("config.json", {"model_type": "llama"}, "model_type is 'llama'; only 'phi' is read"),
         ("model.safetensors", "cut", r"model\.safetensors cannot be read as safetensors"),
         ("tokenizer.json", None, r"has no tokenizer\.json"),
-        ("tokenizer.json", "{}", r"tokenizer\.json is not a tokenizer that the tokenizers library reads"),
+        ("tokenizer.json", "{}", r"tokenizer\.json is not a tokenizer that the tokenizers library can read"),
         ("generation_config.json", {"eos_token_id": 300}, "eos_token_id is 300; expected an id below vocab_size 300"),
         ("generation_config.json", {"eos_token_id": ["x"]}, "eos_token_id is 'x'"),
     ],

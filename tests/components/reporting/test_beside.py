@@ -1,4 +1,4 @@
-"""Tables of our models beside the published ones: protocols apart, rows told apart, differences and overlap."""
+"""Tables of our models beside the published ones: separate protocols, distinct rows, differences and overlap."""
 
 import json
 import re
@@ -203,7 +203,7 @@ def test_two_forms_of_a_benchmark_stay_apart_and_the_better_one_counts(workspace
 
 
 def test_the_exams_overlap_stands_with_its_clean_mean(arguments: Any) -> None:
-    """addition: 40 of 100 questions stand in the corpus; analogy: none."""
+    """addition: 40 of 100 questions are in the corpus; analogy: none."""
     for path in arguments[0]["scores"]:
         content = json.loads((path / "scores.json").read_text(encoding="utf-8"))
         tasks = {

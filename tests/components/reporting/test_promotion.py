@@ -130,7 +130,7 @@ def test_questions_of_the_corpus_do_not_count() -> None:
     assert accuracy_gap(ours, theirs, set(), 0.95).value == 0.5
     clean = accuracy_gap(ours, theirs, set(keys[3:]), 0.95)
     assert (clean.value, clean.n) == (0.0, 3)
-    with pytest.raises(StepError, match="no two questions"):
+    with pytest.raises(StepError, match="fewer than two questions"):
         accuracy_gap(ours, theirs, set(keys), 0.95)
 
 
@@ -256,10 +256,10 @@ def test_too_much_of_the_exam_in_the_corpus_refuses(records: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("path", "values", "words"),
     [
-        ("held/small.json", {"text_sha256": "other"}, "of other text"),
-        ("held/small.json", {"weights_sha256": "0" * 64}, "of other weights"),
+        ("held/small.json", {"text_sha256": "other"}, "describes other text"),
+        ("held/small.json", {"weights_sha256": "0" * 64}, "describes other weights"),
         ("held/large.json", {"nats": []}, "not lists of one length"),
-        ("reports/train_large.json", {"checkpoint_sha256": "0" * 64}, "of other weights"),
+        ("reports/train_large.json", {"checkpoint_sha256": "0" * 64}, "describes other weights"),
     ],
 )
 def test_records_that_do_not_belong_together_are_refused(

@@ -198,16 +198,16 @@ def test_malformed_examples_are_refused(workspace: Path, rows: Any) -> None:
 def test_figures_of_different_weights_are_refused(arguments: Any) -> None:
     read_case(**arguments[0])
     Path("models/large/model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(StepError, match=r"models/large is of other weights .* than reports/train_large\.json"):
+    with pytest.raises(StepError, match=r"models/large describes other weights .* than reports/train_large\.json"):
         read_case(**arguments[0])
     edit(SCORES, lambda s: s["checkpoint"].update(weights_sha256="1" * 64))
-    with pytest.raises(StepError, match=r"reports/scores/large/scores\.json is of other weights \(111111111111\)"):
+    with pytest.raises(StepError, match=r"reports/scores/large/scores\.json describes other weights \(111111111111\)"):
         read_case(**arguments[0])
 
 
 def test_a_growth_from_another_small_model_is_refused(arguments: Any) -> None:
     edit(arguments[0]["transfer"], lambda s: s.update(source_sha256="2" * 64))
-    with pytest.raises(StepError, match=r"transfer\.json is of a growth from other weights \(222222222222\)"):
+    with pytest.raises(StepError, match=r"transfer\.json describes a growth from other weights \(222222222222\)"):
         read_case(**arguments[0])
 
 
@@ -292,7 +292,7 @@ def test_a_model_may_have_several_suites_but_none_twice(workspace: Path, argumen
 def test_a_suite_of_other_weights_is_refused(workspace: Path, arguments: Any) -> None:
     content = {"suite": "phi2", "tasks": {"piqa": {"acc": figure(0.5)}}, "checkpoint": {"weights_sha256": "3" * 64}}
     arguments[0]["scores"].append(put_scores(workspace / "reports/phi2/large", content))
-    with pytest.raises(StepError, match=r"reports/phi2/large/scores\.json is of other weights \(333333333333\)"):
+    with pytest.raises(StepError, match=r"reports/phi2/large/scores\.json describes other weights \(333333333333\)"):
         read_case(**arguments[0])
 
 

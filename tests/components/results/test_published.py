@@ -1,4 +1,4 @@
-"""Published figures: each with source and protocol; what may stand in one column, and what not."""
+"""Published scores: each has a source and a protocol, and a column has only scores with the same one."""
 
 import pytest
 

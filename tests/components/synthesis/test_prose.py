@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.params import SynthesisParams
 from components.synthesis.curriculum import load_curriculum
 from components.synthesis.generators import all_tasks
 from components.synthesis.plan import plan_chapters
@@ -82,7 +83,7 @@ def test_formats_of_our_own_chapters_are_recognised(lexicon):
     teacher = ProceduralTeacher(curriculum, 1)
     jobs = [job for job in plan_chapters(curriculum, 90) if job.format in ("faq", "table", "dialogue")]
     needs = teacher.needs(jobs)
-    pool = Collector(tasks, lexicon, 1, 10, 0.1).collect(1500)
+    pool = Collector(tasks, lexicon, 1, SynthesisParams(exam_examples=10)).collect(1500)
     given = {task: [pool.training[task].pop() for _ in range(count)] for task, count in needs.items()}
     for job, document in zip(jobs, teacher.write(jobs, given, set()), strict=True):
         assert format_fault(job.format, document.text) == "", document.text

@@ -21,13 +21,14 @@ from components.synthesis.__main__ import COMMAND
 from components.synthesis.drafts import Draft, question_hash
 from components.synthesis.exam import majority_accuracy
 from components.synthesis.generators import Task, all_tasks
-from components.synthesis.questions import Collector, shares
+from components.synthesis.questions import Collector, Pool, shares
 from components.synthesis.synthesize import check_wordings
 from components.synthesis.tiers import load_core, practised_tasks
 from components.synthesis.wordings import HeldOut, has_wording, load_held_out
 from tests.documents import read_documents
 
 PARAMS = SynthesisParams(tasks="all", chapters=60, exercises=640, exam_examples=10, max_gzip_ratio=8.0)
+EXAM = SynthesisParams(exam_examples=10)
 QUESTION = re.compile(r"^Question: (.*)\nAnswer: (.*)$", re.M)
 
 
@@ -126,13 +127,13 @@ def test_a_breach_of_the_held_out_wordings_stops_the_run(lexicon):
     drafts = list(islice(tasks["plural"].generate(Random(3), lexicon), 60))
     held = [draft for draft in drafts if has_wording(draft, plan.wordings["plural"])]
     others = [draft for draft in drafts if draft not in held]
-    check_wordings({"plural": others}, {}, {"plural": held}, {}, plan)
+    check_wordings(Pool(training={"plural": others}, reworded={"plural": held}), plan)
     with pytest.raises(AssertionError, match="taught in a held-out wording, such as 'One "):
-        check_wordings({"plural": drafts}, {}, {"plural": held}, {}, plan)
+        check_wordings(Pool(training={"plural": drafts}, reworded={"plural": held}), plan)
     with pytest.raises(AssertionError, match="in held-out wordings are taught"):
-        check_wordings({"plural": others}, {}, {"plural": [*held, others[0]]}, {}, plan)
+        check_wordings(Pool(training={"plural": others}, reworded={"plural": [*held, others[0]]}), plan)
     with pytest.raises(AssertionError, match="plural has no wording 'One "):
-        check_wordings({"plural": others}, {}, {"plural": []}, {}, plan)
+        check_wordings(Pool(training={"plural": others}, reworded={"plural": []}), plan)
 
 
 def test_a_wordings_file_that_names_an_unknown_task_is_refused(tmp_path):
@@ -196,7 +197,7 @@ def test_a_generator_that_errs_is_caught(seeds, lexicon):
             else:
                 yield replace(draft, answer=draft.distractors[0], distractors=(draft.answer,))
 
-    collector = Collector({"addition": replace(honest, write=wrong)}, lexicon, 1, 10, 0.1)
+    collector = Collector({"addition": replace(honest, write=wrong)}, lexicon, 1, EXAM)
     pool = collector.collect(200)
     assert len(pool.training["addition"]) == 200
     refused = [drop for drop in pool.drops if drop.rule == "verification"]
@@ -218,7 +219,7 @@ def test_a_small_space_ends_and_the_others_give_more(lexicon):
         "three": Task("three", "math", three, lambda q, _: re.search(r"\d", q).group()),
         "addition": all_tasks()["addition"],
     }
-    collector = Collector(tasks, lexicon, 1, 5, 0.1)
+    collector = Collector(tasks, lexicon, 1, EXAM)
     pool = collector.collect(100)
     assert "three" in pool.exhausted
     assert sum(map(len, pool.training.values())) == 100
@@ -230,7 +231,7 @@ def test_an_endless_generator_of_one_question_ends(lexicon):
     def same(draw):
         return Draft("Say 1.", "1", ("2",), "")
 
-    collector = Collector({"same": Task("same", "math", same, lambda q, _: "1")}, lexicon, 1, 5, 0.1)
+    collector = Collector({"same": Task("same", "math", same, lambda q, _: "1")}, lexicon, 1, EXAM)
     pool = collector.collect(50)
     assert sum(map(len, (*pool.training.values(), *pool.exam.values()))) == 1
     assert pool.drawn == 1 + len(pool.drops)

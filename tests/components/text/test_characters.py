@@ -1,4 +1,4 @@
-"""One normalisation of characters: what is not seen is not there, what looks alike is alike, and a second time changes nothing."""
+"""One normalisation of characters: invisible characters are removed, equal-looking ones become equal, and a second time changes nothing."""
 
 # ruff: noqa: RUF001 - the texts are about such characters
 import unicodedata

@@ -1,4 +1,4 @@
-"""Runs of words as hashes: equal runs have equal hashes, others others, whatever stands around them."""
+"""Runs of words as hashes: equal runs have equal hashes and different runs different ones, whatever is around them."""
 
 import re
 

@@ -162,7 +162,7 @@ def test_the_held_out_stream_is_the_same_whatever_the_mixture(
 
 
 def test_what_quotes_a_document_is_held_out_with_it(made: Any, write_set: Any, tmp_path: Path) -> None:
-    """A chapter that was written from a document stands in the same stream as that document."""
+    """A chapter that was written from a document is in the same stream as that document."""
     documents = made(60)
     chapters = [
         Document(f"On this text: {d.text}", "textbook", f"chapter/{d.source}", "MIT", "test", metadata={SEED: d.id})

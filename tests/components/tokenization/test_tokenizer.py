@@ -125,7 +125,7 @@ def test_folders_that_hold_no_readable_tokenizer_are_refused(trained: Path, tmp_
         tokenizer.take(folder, tmp_path / "b")
     (folder / "tokenizer_config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
-    with pytest.raises(StepError, match="is not a tokenizer that the tokenizers library reads"):
+    with pytest.raises(StepError, match="is not a tokenizer that the tokenizers library can read"):
         tokenizer.take(folder, tmp_path / "c")
 
 

@@ -147,7 +147,7 @@ def test_matrices_orthogonalised_together_move_as_pytorchs_muon_moves_them(monke
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> Iterator[DeviceMesh]:
-    """Of one device: what it holds is sharded all the same."""
+    """On one device: its state is sharded too."""
     store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))

@@ -1,4 +1,4 @@
-"""A stage that was killed with its DVC goes on when DVC starts it again, though DVC has deleted its outputs."""
+"""A stage that was killed together with DVC resumes when DVC starts it again, although DVC has deleted its outputs."""
 
 import json
 import os

@@ -70,7 +70,7 @@ def test_a_slightly_dirty_corpus_passes_and_a_dirty_one_fails(
 
 
 def test_the_share_is_judged_over_all_batches(gate: Any, documents: Any, good_rows: Any) -> None:
-    """Two bad rows stand in one shard of ten rows: a fifth of the batch, a sixtieth of the set."""
+    """Two bad rows are in one shard of ten rows: a fifth of the batch, a sixtieth of the set."""
     source = documents(made=dirty(good_rows(), ["", ""]), shards=12)
     assert gate("raw", source, max_invalid_fraction=0.02)["unexpected_rows"] == 2
 

@@ -1,4 +1,4 @@
-"""What goes: only what is beyond its limit, and nothing that anything which stays needs."""
+"""Only what exceeds its limit is removed, and nothing that is needed by what is kept."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""MLflow's runs: what a registered version, an open run or the limits ask for stays; what goes leaves no row and no file."""
+"""MLflow's runs: those that a registered version, an open run or the limits need are kept; removed ones leave no row and no file."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""The laws of deduplication: who stays, who stands for whom, against every pair of small sets and of real text."""
+"""The laws of deduplication: which documents are kept and which represent others, checked on all pairs of small sets and real text."""
 
 import ast
 import itertools
@@ -117,7 +117,7 @@ def test_the_highest_score_stays_then_the_smallest_id(tmp_path):
 
 
 def test_a_chain_is_no_cluster(tmp_path):
-    """A ~ B ~ C, but A and C are not alike: both stay, B goes for the better one that it resembles."""
+    """A ~ B ~ C, but A and C are not alike: both are kept, and B is dropped in favour of the better one that it resembles."""
     words = [f"w{n}" for n in range(140)]
     texts = [" ".join(words[start : start + 100]) for start in (0, 14, 28)]
     sets = runs(texts)

@@ -1,4 +1,4 @@
-"""Containment: a document inside a larger one goes for it; what is found is what all pairs of documents say."""
+"""Containment: a document inside a larger one is dropped for it; the result equals a comparison of all pairs."""
 
 import random
 from pathlib import Path

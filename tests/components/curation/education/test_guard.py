@@ -1,4 +1,4 @@
-"""What goes as a comment or docstring, and that neither can lift bad code."""
+"""What counts as a comment or docstring, and that neither can raise the score of bad code."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""The reference texts, what a classifier makes of texts that it has not seen, and what the report says of it."""
+"""The reference texts, how a classifier scores unseen texts, and what the report says about it."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Rules for code: what a program wrote, data and notes go; good code of any shape stays; any text is borne."""
+"""Rules for code: generated code, data and notes are dropped; good code of any shape is kept; no text makes a rule fail."""
 
 import random
 import string
@@ -202,7 +202,7 @@ def test_the_first_failure_is_that_of_the_checks(text: str) -> None:
 
 
 def test_the_library_of_python_stays_but_for_generated_tables() -> None:
-    """Of the standard library's top modules at most one in fifty goes."""
+    """At most one in fifty of the standard library's top modules is dropped."""
     params = CurationParams(max_chars={"code": 10**7})
     folder = Path(random.__file__).parent
     verdicts = {

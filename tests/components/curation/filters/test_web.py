@@ -1,4 +1,4 @@
-"""Web rules: verdicts equal datatrove's on real text, a batch equals its texts one by one, any text is borne."""
+"""Web rules: verdicts equal datatrove's on real text, a batch equals its texts one by one, and no text makes a rule fail."""
 
 import gzip
 import itertools

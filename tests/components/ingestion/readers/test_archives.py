@@ -112,7 +112,7 @@ def test_a_zip_that_is_a_bomb_is_left(read: Callable, data: bytes, monkeypatch: 
     monkeypatch.setattr("components.ingestion.readers.base.BOMB_BYTES", 1_000_000)
     documents, quarantined = read("a.zip", data, max_chars=100_000)
     assert sum(len(document.text) for document in documents) < 1_500_000
-    assert "to more than 1,000,000: a bomb; the rest is not read" in quarantined[-1].reason
+    assert "to more than 1,000,000: a decompression bomb; the rest is not read" in quarantined[-1].reason
 
 
 def test_a_tar_that_is_a_bomb_is_left_though_nothing_of_it_is_taken(
@@ -121,7 +121,7 @@ def test_a_tar_that_is_a_bomb_is_left_though_nothing_of_it_is_taken(
     monkeypatch.setattr("components.ingestion.readers.base.BOMB_BYTES", 1_000_000)
     documents, quarantined = read("a.tgz", tarred({"a.png": b"\0" * 5_000_000, "b.md": MARKDOWN}, "w:gz"))
     assert not documents
-    assert "a bomb; the rest is not read" in quarantined[-2].reason
+    assert "a decompression bomb; the rest is not read" in quarantined[-2].reason
 
 
 def test_a_tar_with_a_huge_name_is_left(read: Callable) -> None:

@@ -114,7 +114,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
     ("name", "data", "reason"),
     [
         ("a.pdf", b"%PDF", "is not a PDF that can be read"),
-        ("a.pdf", samples.pdf([[]]), "has no text in its 1 pages, as of scans; run text recognition"),
+        ("a.pdf", samples.pdf([[]]), "has no text in its 1 pages, which may be scans; run text recognition"),
         (
             "a.pdf",
             samples.pdf([["x"]], trailer=f"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{'41' * 32}> /U <{'42' * 32}> >> /ID [<41> <41>] "),
@@ -137,7 +137,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
         ("a.ipynb", b'{"cells": []}', "has no text in its 13 bytes"),
         ("a.1", b"Just text.\n", "is not a manual page"),
         ("a.1", b".so man1/other.1\n", "only refers to man1/other.1"),
-        ("a.srt", b"Just text.\n", "has no times of subtitles"),
+        ("a.srt", b"Just text.\n", "has no subtitle times"),
         ("a.mbox", b"Just text.\n", "is not a mailbox"),
         ("a.tex", b"{" * 100_000, "RecursionError"),
         ("a.tex", b"a\x00b", "holds a NUL (character 1)"),

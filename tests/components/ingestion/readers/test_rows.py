@@ -87,14 +87,14 @@ def test_a_cell_may_have_several_lines_and_leads_back_to_its_first(read: Callabl
     ("name", "data", "kept", "reason"),
     [
         ("a.csv", b"text,n\ngood,1\na text, with a comma,2\nlast,3\n", 2, "has 3 cells, and the first row names 2"),
-        ("a.csv", b'text,n\ngood,1\n"never closed,2\n' + b"x\n" * 300, 1, "a quote that is not closed"),
+        ("a.csv", b'text,n\ngood,1\n"never closed,2\n' + b"x\n" * 300, 1, "an unclosed quote"),
         ("a.csv", b"text,n\ngood,1\n" + b"x" * 1_100_000, 1, "a line of more than"),
         ("a.csv", b"7,text\n1,2,3\n1,2,3\n", 0, "its second row has 3 cells, and the first row names 2 columns; add"),
         ("a.csv", b"", 0, "is empty"),
-        ("a.csv", b"text,text\na,b\n", 0, "does not name the columns, each once"),
-        ("a.csv", b"x" * 300 + b"\n", 0, "does not name the columns"),
+        ("a.csv", b"text,text\na,b\n", 0, "does not name each column once"),
+        ("a.csv", b"x" * 300 + b"\n", 0, "does not name each column once"),
         ("a.json", b"", 0, "is empty"),
-        ("a.json", b"[]x", 0, "something follows its array"),
+        ("a.json", b"[]x", 0, "text follows its array"),
         ("a.json", b'[{"text": "good"}, {"text": "torn', 1, "cannot be read to its end"),
         ("a.json", b'[{"text": "good"}', 1, "it ends within its array"),
         ("a.json", b'[{"text": "good"}, {"text": "' + b"x" * 1_100_000 + b'"}]', 1, "an element of more than"),
@@ -351,7 +351,7 @@ def test_bytes_of_parquet_are_text_where_they_are_utf8(tmp_path: Path, read_path
     ]
 
 
-OPEN = "has a quote that is not closed"
+OPEN = "has an unclosed quote"
 
 
 @pytest.mark.parametrize(

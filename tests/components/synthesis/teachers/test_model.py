@@ -98,7 +98,7 @@ def test_the_cost_is_that_of_the_answers_and_unknown_without_prices(made, seeds,
 
 
 def test_faults_and_resumes_come_to_the_same_bytes(made, seeds, tmp_path, serve):
-    """The endpoint fails, the budget ends, the run goes on: nothing is asked twice and the outputs are the same."""
+    """The endpoint fails, the budget ends, the run resumes: nothing is requested twice and the outputs are the same."""
     root, summary, _ = made
     served = serve(latency=0.0, faults=0.25, seed=2)
     for budget in (9_000, 20_000):
@@ -191,8 +191,8 @@ def test_the_tracker_is_told_of_calls_and_of_what_was_spent(seeds, tmp_path, ser
 
 
 @pytest.mark.parametrize("traces", [0, 3])
-def test_so_many_calls_are_traced_as_asked(seeds, tmp_path, serve, traces) -> None:
-    """Of those that were answered and of those that were not; what is written hangs on none of it."""
+def test_the_given_number_of_calls_is_traced(seeds, tmp_path, serve, traces) -> None:
+    """Both answered and failed calls; the outputs do not depend on it."""
     served, tracker = serve(faults=0.3, seed=6, latency=0.01), Watching()
     settings = params(served.url, chapters=40, traces=traces)
     output, exam, ledger, _ = (tmp_path / name for name in NAMES)
@@ -272,7 +272,7 @@ def test_a_budget_that_cannot_do_stops_before_the_first_call(seeds, tmp_path, se
 
 
 def test_a_budget_that_is_expected_not_to_do_stops_after_the_first_answers(seeds, tmp_path, serve, capsys):
-    """What is in flight then is kept; a resume does not spend on and on; a higher budget, or a word, goes on."""
+    """Answers in flight are kept; a resumed run does not spend more; a higher budget or `over_budget` continues."""
     served = serve(latency=0.01)
     small = {"budget_money": 0.04, "price_input": 1.0, "price_output": 2.0, "price_source": "EUR", "concurrency": 4}
     few = {"chapters": 120} | small
@@ -423,7 +423,7 @@ NOBODY = "http://127.0.0.1:9/v1"
     ],
 )
 def test_what_cannot_succeed_says_so_and_leaves_nothing(seeds, tmp_path, serve, monkeypatch, mode, words):
-    """One message each; no documents, no exam, no ledger, no answer that is none."""
+    """One message each; no documents, no exam, no ledger, and no failed call counted as an answer."""
     served = serve(mode=mode)
     if mode == "no sandbox":
 
