@@ -4,6 +4,7 @@ from typing import Any
 
 from components.reporting.evidence import Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
+from components.results.comparability import digest
 from components.results.published import EXAM, Measured, standings
 from components.results.statistics import Estimate
 
@@ -25,11 +26,16 @@ def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
 def _measured(model: Evidence) -> list[Measured]:
     """A model's scores on the suites, and its exam as one metric."""
     measured = [score for scores in model.suites.values() for score in scores.measured]
-    overall = model.scores.overall if model.scores else None
-    if overall and overall.n is not None:
-        exam = Estimate(overall.value, overall.stderr, overall.n)
+    scores = model.scores
+    if scores and scores.overall.n is not None:
+        overall = scores.overall
+        exam = Estimate(overall.value, overall.stderr, overall.n or 0, overall.clusters, overall.clustered_stderr)
         clean = {"acc": overall.clean} if overall.clean else {}
-        measured.append(Measured(EXAM, EXAM, {"acc": exam}, 0, "mean of its tasks", overall.overlap, clean, EXAM))
+        basis = scores.basis
+        data = digest([basis.questions, basis.protocol]) if basis.questions else ""
+        measured.append(
+            Measured(EXAM, EXAM, {"acc": exam}, 0, "mean of its tasks", overall.overlap, clean, EXAM, data=data)
+        )
     return measured
 
 

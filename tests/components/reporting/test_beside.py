@@ -39,6 +39,7 @@ def scores_of(model: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         overlap[task] = {"n": 13, "overlap": found, "clean": {metric: {"value": 0.3, "stderr": 0.05, "n": 30}}}
         rows += [{"task": task, "id": str(i), metric: value} for i, value in enumerate(values)]
     content = {"suite": "phi2", "tasks": tasks, "protocols": protocols, "contamination": {"tasks": overlap}}
+    content["data"] = {task: f"rows of {task}" for task in tasks}
     return content, [{key: row.get(key) for key in ("task", "id", "acc", "exact_match")} for row in rows]
 
 
@@ -176,6 +177,7 @@ def test_two_forms_of_a_benchmark_stay_apart_and_the_better_one_counts(workspace
             "tasks": tasks,
             "protocols": protocols,
             "averages": {"piqa": "best"},
+            "data": {"piqa_cloze": "rows", "piqa_letters": "rows"},
             "benchmarks": {"piqa": {"accuracy": {"value": 0.5, "stderr": 0.1, "n": 20}}},
         }
         folder = workspace / "reports/olmes" / name

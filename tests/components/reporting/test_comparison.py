@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from components.reporting.comparison import compare, first_crossing, interpolate
 from components.reporting.evidence import Accuracy, Case, Curve, Evidence, Scores
 from components.reporting.paired import exam_differences
+from components.results.comparability import Basis
 
 
 def model(name: str, loss: float, curve: Curve | None = None, flops: float | None = None) -> Evidence:
@@ -109,7 +110,8 @@ def test_inclusive_is_never_cheaper_than_sunk(drop: float, small_flops: float) -
 
 
 def scored(name: str, examples: dict[tuple[str, str], float] | None) -> Evidence:
-    return Evidence(name, scores=Scores(Accuracy(0.5), {"t": Accuracy(0.5)}, {}, examples=examples))
+    basis = Basis(questions="q", protocol="p")
+    return Evidence(name, scores=Scores(Accuracy(0.5), {"t": Accuracy(0.5)}, {}, examples=examples, basis=basis))
 
 
 def test_differences_are_paired_and_tasks_weigh_equally() -> None:
