@@ -392,7 +392,7 @@ def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
     for name, entry, metric in shown:
         if found := entry.get(metric):
             error = error_words(found["stderr"], found.get("clustered_stderr"), found.get("clusters"), 4)
-            detects = f"; {words}" if (words := entry_words(entry, metric)) else ""
+            detects = f"; detects {words}" if (words := entry_words(entry, metric)) else ""
             line = f"{name}: {metric} {found['value']:.4f}{error}, n {found['n']}{detects}"
             print(f"benchmarking: {printable(line)}", flush=True)
 

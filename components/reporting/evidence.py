@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.results.comparability import Basis
+from components.results.comparability import TAG, Basis, Comparison, compare_losses, compare_scores
 from components.results.power import from_another, from_chance
 from components.results.published import EXAM, Measured
 from components.results.statistics import Estimate, all_or_none, macro
@@ -148,6 +148,27 @@ class Case:
 
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)
+
+    @property
+    def reference(self) -> Evidence | None:
+        """The model that the others are compared with: the subject, or else the first one, as with two checkpoints alone."""
+        return self.model(self.subject) or next(iter(self.models), None)
+
+    def losses(self, model: Evidence, reference: Evidence | None = None) -> Comparison:
+        """How a model's losses may be compared with the reference's."""
+        both = {m.name: Basis.of(m.training.get(TAG)) for m in (reference or self.reference, model) if m and m.training}
+        return compare_losses(both)
+
+    def scores(self, model: Evidence) -> Comparison:
+        """How a model's exam scores may be compared with the reference's."""
+        both = {m.name: m.scores.basis for m in (self.reference, model) if m and m.scores}
+        return compare_scores(both, "Exam scores")
+
+    @property
+    def not_compared(self) -> list[str]:
+        """Sentences on what differs, without repetition."""
+        found = [of(model).reason for model in self.models for of in (self.losses, self.scores)]
+        return [reason for reason in dict.fromkeys(found) if reason]
 
 
 def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:

@@ -12,10 +12,11 @@ TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "validat
 
 
 def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
-    """The whole leaderboard as a JSON object: `models`, `exam_differences`, `suite_differences`, `standings` (our models
+    """The whole leaderboard as a JSON object: `models`, `not_compared` (sentences on what differs), `exam_differences`, `suite_differences`, `standings` (our models
     beside the published ones), `transfer`."""
     return {
-        "models": [_row(model) for model in case.models],
+        "models": [_row(model, case) for model in case.models],
+        "not_compared": case.not_compared,
         "exam_differences": exam_differences(case),
         "suite_differences": suite_differences(case),
         "standings": standings({model.name: _measured(model) for model in case.models if model.scores or model.suites}),
@@ -39,15 +40,22 @@ def _measured(model: Evidence) -> list[Measured]:
     return measured
 
 
-def _row(model: Evidence) -> dict[str, Any]:
+def _row(model: Evidence, case: Case) -> dict[str, Any]:
+    """One model. `loss_measure` and `exam_measure` are what may be shown beside the other models' figures (see
+    results.comparability)."""
     trained = model.training or {}
     row: dict[str, Any] = {"name": model.name} | {key: trained.get(key) for key in TRAINED}
     row["checkpoint_sha256"] = trained.get("checkpoint_sha256")
     scores = model.scores
     overall = scores.overall if scores else None
     return row | {
+        "loss_measure": case.losses(model).measure,
+        "exam_measure": case.scores(model).measure,
         "exam_accuracy": overall.value if overall else None,
         "exam_stderr": overall.stderr if overall else None,
+        "exam_clusters": overall.clusters if overall else None,
+        "exam_clustered_stderr": overall.clustered_stderr if overall else None,
+        "exam_detects": overall.detects if overall else None,
         "exam_transfer": {name: a.as_json() for name, a in scores.transfer.items()} if scores else {},
         "chance": overall.chance if overall else None,
         "majority": overall.majority if overall else None,

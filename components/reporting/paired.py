@@ -118,10 +118,8 @@ def _bits(scores: Sequence[Measured], bits: Mapping[str, Matched]) -> dict[str, 
 
 
 def _pairs(case: Case, suite: str) -> Sequence[tuple[str, str, Any, Any]]:
-    """The subject and each other model with their scores on a suite, if the scores of examples are known for both. If the
-    subject is not among the models, as with two checkpoints alone, the first model takes its place.
-    """
-    subject = case.model(case.subject) or next(iter(case.models), None)
+    """The reference and each other model with their scores on a suite, if the scores of examples are known for both."""
+    subject = case.reference
     ours = subject.on(suite) if subject else None
     if subject is None or ours is None or ours.examples is None:
         return []

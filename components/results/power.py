@@ -35,14 +35,14 @@ def from_another(stderr: float | None) -> float | None:
 
 
 def score_words(chance: float | None, another: float | None, digits: int = 3) -> str:
-    """`detects 0.026 from chance, 0.036 from another model`; empty if nothing is known.
+    """`0.026 from chance, 0.036 from another model`, to be read after `detects`; empty if nothing is known.
 
     Args:
         chance, another: results of `from_chance` and `from_another`.
     """
     parts = [(chance, "chance"), (another, "another model")]
     known = [f"{value:.{digits}f} from {words}" for value, words in parts if value is not None]
-    return f"detects {', '.join(known)}" if known else ""
+    return ", ".join(known)
 
 
 def entry_words(entry: Mapping[str, Any], metric: str) -> str:

@@ -13,7 +13,9 @@ from components.results.comparability import Basis
 
 
 def model(name: str, loss: float, curve: Curve | None = None, flops: float | None = None) -> Evidence:
-    return Evidence(name, training={"validation_loss": loss, "flops": flops}, curve=curve)
+    measured_on = {"tokenizer": "t", "documents": "d", "targets": "m"}
+    training = {"validation_loss": loss, "flops": flops, "measured_on": measured_on}
+    return Evidence(name, training=training, curve=curve)
 
 
 def curve(losses: list[float], tokens: float = 100, flops_a_token: float = 10) -> Curve:
