@@ -21,6 +21,7 @@ from components.reporting.evidence import Scores
 from components.reporting.paired import matched
 from components.reporting.reading import read_training
 from components.reporting.scores import read_in_corpus, read_scores
+from components.results.comparability import compare_scores
 from components.results.statistics import interval, macro, mean, ratio
 from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
@@ -118,14 +119,14 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
         for scores in (candidate, champion)
     )
     # A task with a single question has no standard error, so the mean would have none.
-    tasks = {name: values for name, values in matched(ours, theirs).items() if len(values) > 1}
+    pairs = matched(ours, theirs, candidate.clusters)
+    tasks = {name: task for name, task in pairs.items() if len(task.values) > 1}
     if not tasks:
         raise StepError(
             "promotion: candidate and champion have fewer than two questions per task in common outside the training corpora; expected the "
             "same exam; raise synthesis.exam_fraction or the number of exercises"
         )
-    parts = [mean(values) for values in tasks.values()]
-    whole = macro(parts)
+    whole = macro([mean(*task) for task in tasks.values()])
     low, high = interval(whole, confidence)
     shared = ours.keys() & theirs.keys()
     levels = [
@@ -240,6 +241,8 @@ def _gaps(inputs: Paths, scores: Scores, confidence: float) -> tuple[Gap, Gap]:
     _same(inputs["champion_held_out"], "weights", champion.weights, theirs.get("weights_sha256"))
     _same(inputs["champion_held_out"], "text", ours.get("text_sha256"), theirs.get("text_sha256"))
     seen = read_in_corpus(inputs["scores"]) | read_in_corpus(inputs["champion_scores"])
+    if other := compare_scores({"the candidate": scores.basis, "the champion": champion.basis}, "Exam scores").reason:
+        raise StepError(f"{inputs['champion_scores']}: {other} Score both again on one exam")
     return loss_gap(ours, theirs, confidence), accuracy_gap(scores, champion, seen, confidence)
 
 

@@ -175,14 +175,19 @@ def mean(values: ArrayLike, clusters: Sequence[Any] | None = None) -> Estimate:
     found = Estimate(math.fsum(x) / len(x), stderr, len(x))
     if clusters is None:
         return found
-    sums, sizes = cluster_sums(x, clusters)
+    return with_clusters(found, *cluster_sums(x, clusters))
+
+
+def with_clusters(estimate: Estimate, sums: np.ndarray, sizes: np.ndarray) -> Estimate:
+    """A mean over all values of some clusters with its clustered error (see `mean`), from the sum and size of each cluster."""
     if len(sums) < 2:
-        return replace(found, clusters=1)
-    shares = sizes / len(x)
+        return replace(estimate, clusters=1)
+    total = float(sizes.sum())
+    shares = sizes / total
     corrected = shares / (1 - shares)
-    variance = float(((sums / len(x) - shares * found.value) ** 2 / (1 - shares)).sum())
+    variance = float(((sums / total - shares * estimate.value) ** 2 / (1 - shares)).sum())
     spread = float((shares**2).sum() + (corrected @ shares) ** 2 - ((corrected * shares) ** 2).sum())
-    return replace(found, clusters=len(sums), clustered_stderr=math.sqrt(variance), freedom=1 / spread)
+    return replace(estimate, clusters=len(sums), clustered_stderr=math.sqrt(variance), freedom=1 / spread)
 
 
 def cluster_sums(values: ArrayLike, clusters: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +257,7 @@ def _combined(errors: Sequence[float | None]) -> float | None:
 
 def _welch(errors: Sequence[tuple[float | None, float]]) -> float | None:
     """Degrees of freedom of a mean of independent figures, from their standard errors and degrees of freedom."""
-    squares = [(error**2, degrees) for error, degrees in errors if error]
+    squares = [(error**2, degrees) for error, degrees in errors if error and error**2]
     if not squares:
         return None
     # As shares of the largest, since the fourth powers of small errors would vanish.

@@ -20,6 +20,7 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi
 from components.phi.weights import NEW_PARAMETERS, OPTIMIZER
+from components.results.comparability import TAG, Basis
 from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker, state_folder, weights_sha256
@@ -87,6 +88,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     if carried := shares(start.initial, model, held_out):
         summary["growth"] = carried | {"along": curve.along_training()}
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
+    tracker.tags(Basis.of(summary[TAG]).tag())
     tracker.model(outputs["output"], "model", summary)
     return summary
 
