@@ -14,6 +14,7 @@ from components.results.published import (
     protocol,
     published_by_protocol,
     rows_in,
+    score_in_words,
 )
 from components.results.tables import Table
 
@@ -46,7 +47,10 @@ BLOG_NOTE = (
 NOT_SCORED = (
     " Our models have only scores on the exam; `python -m components.benchmarking --suite phi2` measures the others."
 )
-GROUP_NOTE = "Percent, ours ± one standard error. Published scores are shown only if their protocol is the same."
+GROUP_NOTE = (
+    "Percent, or bits per byte of the correct answer, where lower is better; ours ± one standard error. Published scores are "
+    "shown only if their protocol is the same."
+)
 
 
 def _standings_table(
@@ -56,11 +60,11 @@ def _standings_table(
     note: str,
     of_one_metric: bool = False,
 ) -> Table:
-    ids = [column["id"] for column in columns]
     rows, shown = [], rows_in(standings, columns)
     for row in shown:
         where = f"[{standings['sources'][row['source']]['number']}]" if row["source"] else f"({measured_as(row)})"
-        rows.append([f"{row['title']} {where}", *(percent_cell(row["figures"].get(i)) for i in ids)])
+        cells = (score_cell(row["figures"].get(column["id"]), column["metric"]) for column in columns)
+        rows.append([f"{row['title']} {where}", *cells])
     header = ["model", *(column_title(column, of_one_metric) for column in columns)]
     note += CUT_NOTE if any(CUT in cell for row in rows for cell in row) else ""
     return Table(title, note, header, rows, [row["kind"] for row in shown])
@@ -75,13 +79,14 @@ def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
     return ", ".join(filter(None, (named, shots, form)))
 
 
-def percent_cell(cell: Mapping[str, Any] | None) -> str:
-    """A share as percent, with its standard error if it was measured."""
+def score_cell(cell: Mapping[str, Any] | None, metric: str) -> str:
+    """A share in percent, bits per byte as they are; with the standard error if it was measured."""
     if cell is None:
         return DASH
-    error = cell.get("stderr")
     mark = f" {CUT}" if cell.get("truncated") else ""
-    return (percent(cell["value"]) if error is None else f"{100 * cell['value']:.1f} ± {100 * error:.1f}") + mark
+    if "n" not in cell:
+        return percent(cell["value"])
+    return " ± ".join(filter(None, score_in_words(cell["value"], cell["stderr"], metric))) + mark
 
 
 def published_table(board: Mapping[str, Any]) -> Table:

@@ -21,7 +21,7 @@ MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
 EXAM = "exam"  # the suite of each run, and the first comparison of models
 DASH = "-"
-NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not shares from 0 to 1
+LOWER_IS_BETTER = ("bits_per_byte", "perplexity", "validation_loss")  # these are not shares from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Measured:
     Attributes:
         task: name; several tasks may belong to one benchmark, such as the subjects of MMLU.
         benchmark: one of the file's benchmarks, or another name.
-        metrics: estimate by metric.
+        metrics: estimate by metric; bits per byte only if they are the headline.
         overlap: share of the examples that occur in the training corpus; None if it was not searched.
         clean: estimates over the other examples, by metric.
         suite: name of the suite; tasks of one suite are averaged together.
@@ -305,6 +305,18 @@ def _published_rows(reference: Reference) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def best(values: Sequence[float], metric: str) -> float | None:
+    """The best of several values of a metric, if it is better than all others."""
+    found = (min if metric in LOWER_IS_BETTER else max)(values, default=None)
+    return found if found is not None and len(values) > 1 and values.count(found) == 1 else None
+
+
+def score_in_words(value: float, stderr: float | None, metric: str) -> tuple[str, str]:
+    """A measured score and its standard error (empty if unknown): a share in percent, any other metric in its own unit."""
+    scale, digits = (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
+    return f"{scale * value:.{digits}f}", "" if stderr is None else f"{scale * stderr:.{digits}f}"
+
+
 def percent(value: float) -> str:
     """A published share as percent, with the published digits and at least one after the point."""
     return f"{100 * value:.2f}".removesuffix("0")
@@ -351,7 +363,7 @@ def _suite_cells(scores: Sequence[Measured], reference: Reference) -> dict[Colum
     for (benchmark, shots, form), parts in alike.items():
         average = parts[0].average or reference.benchmarks.get(benchmark, {}).get("average")
         for metric in parts[0].metrics:
-            if metric not in NO_SHARES and all(metric in part.metrics for part in parts):
+            if metric != "perplexity" and all(metric in part.metrics for part in parts):
                 cells[Column(benchmark, metric, shots, form)] = _benchmark_cell(parts, metric, average)
     return cells
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import streamlit as st
 
 from components.errors import StepError
+from components.results.published import LOWER_IS_BETTER, best
 from flows.client import Record, Score, parameters, scores
 from ui import charts, parts, services
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
-LOWER = {"bits_per_byte"}  # figures where less is better
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
 
 
@@ -84,8 +84,8 @@ def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], train
     for stage in trained:
         values = [stages[record.id].get(stage) for record in chosen]
         losses = [record.metrics.get("validation_loss") if record else None for record in values]
-        best = best_of([loss for loss in losses if loss is not None], lower=True)
-        cells = ["-" if loss is None else parts.bold(f"{loss:.4f}", loss == best) for loss in losses]
+        lowest = best([loss for loss in losses if loss is not None], "validation_loss")
+        cells = ["-" if loss is None else parts.bold(f"{loss:.4f}", loss == lowest) for loss in losses]
         rows.append([parts.escape(stage), *cells])
     parts.table(["Last validation loss", *header(chosen, names)], rows, "pf-numbers")
 
@@ -117,7 +117,7 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
         if any(row):
             rows.append([parts.escape(name.replace("_", " ")) or "<b>all tasks</b>", *cells(row, metric)])
     parts.table([METRICS[metric], *head], rows, "pf-numbers")
-    better = "lowest" if metric in LOWER else "highest"
+    better = "lowest" if metric in LOWER_IS_BETTER else "highest"
     st.caption(
         f"± is one standard error. The {better} value of each row is bold; a difference below two standard errors means little."
     )
@@ -142,18 +142,12 @@ def exam_choice(everything: list[Score]) -> tuple[str, str]:
 
 def cells(row: list[Score | None], metric: str) -> list[str]:
     """Figures with their standard errors, the best in bold."""
-    best = best_of([score.value for score in row if score], metric in LOWER)
+    bold = best([score.value for score in row if score], metric)
     texts = []
     for score in row:
         error = f" <small>± {score.stderr:.3f}</small>" if score and score.stderr is not None else ""
-        texts.append(parts.bold(f"{score.value:.3f}", score.value == best) + error if score else "-")
+        texts.append(parts.bold(f"{score.value:.3f}", score.value == bold) + error if score else "-")
     return texts
-
-
-def best_of(values: list[float], lower: bool) -> float | None:
-    """The best of several values, if it is better than all others."""
-    best = (min if lower else max)(values, default=None)
-    return best if best is not None and len(values) > 1 and values.count(best) == 1 else None
 
 
 def page() -> None:

@@ -8,7 +8,9 @@ import streamlit as st
 
 from components.errors import StepError
 from components.results.published import (
+    LOWER_IS_BETTER,
     MEASURED,
+    best,
     column_groups,
     measured_as,
     merge,
@@ -16,6 +18,7 @@ from components.results.published import (
     protocol,
     published_by_protocol,
     rows_in,
+    score_in_words,
 )
 from flows.client import Record
 from ui import charts, parts, services
@@ -49,24 +52,24 @@ def header(column: Column, metrics: Mapping[str, str]) -> str:
     return f'<span title="{escape(title)}">{escape(column["title"])}<br><small>{escape(below)}</small></span>'
 
 
-def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
-    """A figure in percent; the tooltip of a measured one has the number of examples and the overlap."""
+def cell(figure: Mapping[str, Any] | None, metric: str, is_best: bool) -> str:
+    """A figure in percent or bits per byte; the tooltip of a measured one has the number of examples and the overlap."""
     if figure is None:
         return '<span class="pf-dim">-</span>'
-    value = f"{100 * figure['value']:.1f}"
     if "n" not in figure:
         return percent(figure["value"])
-    error = "" if figure["stderr"] is None else f" <small>± {100 * figure['stderr']:.1f}</small>"
+    value, error = score_in_words(figure["value"], figure["stderr"], metric)
+    error = error and f" <small>± {error}</small>"
     if figure.get("truncated"):
         error += " <small>†</small>"
     words = [f"{figure['n']:,} examples"]
     if figure.get("overlap") is not None:
         words.append(f"{100 * figure['overlap']:.1f}% of them occur in the training corpus")
     if figure.get("clean"):
-        words.append(f"without those {100 * figure['clean']['value']:.1f}")
+        words.append(f"without those {score_in_words(figure['clean']['value'], None, metric)[0]}")
     if figure.get("truncated"):
         words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
-    return f'<span title="{escape("; ".join(words))}">{parts.bold(value, best)}{error}</span>'
+    return f'<span title="{escape("; ".join(words))}">{parts.bold(value, is_best)}{error}</span>'
 
 
 def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, int]) -> str:
@@ -80,18 +83,18 @@ def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, 
 
 def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
     rows = rows_in(board, columns)
-    best = {}
+    bold = {}
     for column in columns:
         values = [
             r["figures"][column["id"]]["value"] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]
         ]
-        best[column["id"]] = max(values) if len(values) > 1 and values.count(max(values)) == 1 else None
+        bold[column["id"]] = best(values, column["metric"])
     lines = []
     for row in rows:
         figures = [row["figures"].get(column["id"]) for column in columns]
         ours = row["kind"] == MEASURED
         cells = [
-            cell(figure, bool(ours and figure and figure["value"] == best[column["id"]]))
+            cell(figure, column["metric"], bool(ours and figure and figure["value"] == bold[column["id"]]))
             for column, figure in zip(columns, figures, strict=True)
         ]
         badge = parts.badge(measured_as(row), "good") if ours else parts.badge("published", "quiet")
@@ -100,7 +103,7 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
     )
     st.caption(
-        "Percent, ± one standard error for measured scores; our highest is bold. Each column has one protocol: "
+        "Percent, or bits per byte, where lower is better; ± one standard error for measured scores; our best is bold. Each column has one protocol: "
         "another metric, other shots or another form have their own column. A dash: not measured or published. †: prompts "
         "were cut at the start, which removed worked examples."
     )
@@ -137,20 +140,23 @@ def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[
         label_visibility="collapsed",
         key=f"leaderboard_column_{'-'.join(drawable)}",
     )
+    lower = drawable[chosen]["metric"] in LOWER_IS_BETTER
+    scale = 1 if lower else 100
     points = [
         charts.Standing(
             f"{row['title']} · {row['run']}" if row["kind"] == MEASURED else row["title"],
-            100 * found["value"],
-            100 * found["stderr"] if found.get("stderr") else 0.0,
+            scale * found["value"],
+            scale * found["stderr"] if found.get("stderr") else 0.0,
             places[row["run"]] if row["kind"] == MEASURED else None,
         )
         for row in board["rows"]
         if (found := row["figures"].get(chosen))
     ]
     st.plotly_chart(
-        charts.standings(points), key="leaderboard_chart", config={"displaylogo": False, "displayModeBar": False}
+        charts.standings(points, lower), key="leaderboard_chart", config={"displaylogo": False, "displayModeBar": False}
     )
-    st.caption("Percent; bars are 95% intervals of our measurements.")
+    unit = "Bits per byte; lower is better" if lower else "Percent"
+    st.caption(f"{unit}; bars are 95% intervals of our measurements.")
 
 
 def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
