@@ -7,7 +7,7 @@ from typing import Any
 from components.errors import StepError
 from components.params import Params
 from components.reporting.checks import mapping, read_object
-from components.results.signal import ENOUGH, SignalToNoise, signal_to_noise
+from components.results.signal import SignalToNoise, signal_to_noise
 from components.results.tables import markdown_table
 from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
@@ -31,14 +31,15 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     rows = signal_to_noise(*groups)
     print(
         markdown_table(
-            ["benchmark", "metric", "signal", "noise: seeds", "checkpoints", "ratio"], [_cells(row) for row in rows]
+            ["benchmark", "metric", "signal", "noise: seeds", "checkpoints", "ratio", "needed", "agrees"],
+            [_cells(row) for row in rows],
         )
     )
     best = list(
         dict.fromkeys(row.benchmark for row in rows if row.recommended and not row.benchmark.startswith("mean of"))
     )
     advice = f"look at: {', '.join(best)}" if best else "no benchmark tells these models apart; score more examples"
-    print(f"\n{advice} (ratio above {ENOUGH:.1f}: the best and the worst model differ by more than chance)", flush=True)
+    print(f"\n{advice} (the best and the worst model differ by more than chance)", flush=True)
     return {"suite": suites.pop(), "rows": [row.record() for row in rows], "recommended": best}
 
 
@@ -51,9 +52,10 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _cells(row: SignalToNoise) -> list[str]:
-    ratio = row.ratio
     shares = ("-" if value is None else f"{value:.1%}" for value in (row.signal, row.seeds, row.checkpoints))
-    return [row.benchmark, row.metric, *shares, "-" if ratio is None or math.isinf(ratio) else f"{ratio:.1f}"]
+    ratios = ("-" if value is None or math.isinf(value) else f"{value:.1f}" for value in (row.ratio, row.needed))
+    agrees = "-" if row.agreement is None else f"{row.agreement:+.2f}"
+    return [row.benchmark, row.metric, *shares, *ratios, agrees]
 
 
 COMMAND = Command(

@@ -31,6 +31,7 @@ def test_signal_is_the_relative_spread_and_noise_the_relative_deviation() -> Non
     assert bits.seeds == pytest.approx(0.02 / 1.0)
     assert bits.checkpoints == pytest.approx(0.01 / math.sqrt(2) / 1.005)
     assert bits.ratio == pytest.approx(bits.signal / 0.02)  # the larger noise
+    assert bits.needed == pytest.approx(4.3027 * math.sqrt(2), rel=1e-4)  # three seeds: two degrees of freedom
     assert bits.recommended
     acc = rows["piqa", "acc"]
     assert acc.ratio == pytest.approx((0.02 / 0.26) / (0.04 / 0.25))
@@ -69,3 +70,23 @@ def test_the_command_prints_the_most_telling_first(tmp_path: Path, capsys: pytes
     other = put(tmp_path / "other", [MODELS[0] | {"suite": "phi2"}])
     with pytest.raises(command.StepError, match="of the suites easy, phi2; expected one suite"):
         command.run(inputs | {"models": inputs["models"] + other}, {}, Params(), Tracker())
+
+
+def test_a_metric_that_ranks_the_worst_highest_is_not_recommended() -> None:
+    """Accuracy rises with the bits, so it is against them; the second benchmark agrees."""
+    models = []
+    for i in range(3):
+        two = {"acc": {"value": 0.2 + 0.1 * i}, "bits_per_byte": {"value": 1.0 + i}}
+        mean = {"bits_per_byte": {"value": 1.0 + i}}
+        models.append(
+            {"benchmarks": {"up": two, "down": {"acc": {"value": 0.5 - 0.1 * i}}}, "categories": {}, "overall": mean}
+        )
+    rows = {(row.benchmark, row.metric): row for row in signal_to_noise(models, checkpoints=[models[0]] * 2)}
+    assert rows["up", "acc"].agreement == pytest.approx(-1)
+    assert rows["down", "acc"].agreement == pytest.approx(1)
+    assert rows["up", "bits_per_byte"].agreement == pytest.approx(1)
+    assert [rows[key].recommended for key in (("up", "acc"), ("down", "acc"), ("up", "bits_per_byte"))] == [
+        False,
+        True,
+        True,
+    ]
