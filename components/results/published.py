@@ -265,9 +265,8 @@ def measured_as(row: Mapping[str, Any]) -> str:
 
 def protocol(column: Mapping[str, Any]) -> tuple[str, str, str]:
     """Metric, shots and form of a column in words; empty if not stated or obvious."""
-    metric = (
-        "metric not stated" if column["metric"] == UNSTATED else column["metric"].replace("exact_match", "exact match")
-    )
+    words = {UNSTATED: "metric not stated", "exact_match": "exact match", "bits_per_byte": "bits per byte"}
+    metric = words.get(column["metric"], column["metric"])
     shots = "" if column["shots"] is None else f"{column['shots']}-shot"
     return metric, shots, "" if column["subject"] in (column["group"], EXAM) else column["form"]
 

@@ -524,6 +524,8 @@ class Reported(FakeRecords):
         share = Estimate(0.4 if better else 0.3, 0.01, 100)
         suite = [Measured(name, name, {"acc": share, "acc_norm": share}, 0) for name in COMMONSENSE]
         suite.append(Measured("gsm8k", "gsm8k", {"exact_match": share}, 8, overlap=0.25, clean={"exact_match": share}))
+        bits = Estimate(1.25 if better else 1.5, 0.01, 100)
+        suite.append(Measured("mbpp", "mbpp", {"bits_per_byte": bits}, 3))
         pair = {"of": "large", "against": "control", **paired([[1.0] * 8 + [0.0] * 9]).record(), "bits_per_byte": None}
         return {"standings": standings({"large": suite}), "exam_differences": [pair] if better else [{"of": "x"}]}
 
@@ -548,10 +550,28 @@ def test_the_leaderboard_shows_our_models_above_the_published_ones(open_page: Op
     assert '<span title="p = 0.0078, 17 examples"><b>+0.471</b>' in page, "a difference with a small p-value is bold"
 
 
+def test_bits_per_byte_are_no_percentage_and_the_lowest_is_bold(open_page: Open) -> None:
+    at = open_page("leaderboard", records=Reported())
+    page = html(settle(at.segmented_control(key="leaderboard_view").set_value("Coding · bits per byte").run()))
+    table = page[page.index("pf-standings") :]
+    assert "<b>1.250</b> <small>± 0.010</small>" in table
+    assert ">1.500 <small>± 0.010</small>" in table
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["xaxis"]["title"]["text"] == "bits per byte"
+    assert [name[:5] for name in figure["layout"]["yaxis"]["categoryarray"]] == ["large", "large"]
+    assert figure["data"][0]["x"] == [1.5, 1.25]  # the best at the top
+
+
 def test_the_leaderboard_has_a_table_a_group_and_metric(open_page: Open) -> None:
     at = open_page("leaderboard", records=Reported())
     control = at.segmented_control(key="leaderboard_view")
-    assert control.options == ["Phi-2's table", "Commonsense · acc", "Commonsense · acc_norm", "all published"]
+    assert control.options == [
+        "Phi-2's table",
+        "Commonsense · acc",
+        "Commonsense · acc_norm",
+        "Coding · bits per byte",
+        "all published",
+    ]
     page = html(settle(control.set_value("Commonsense · acc").run()))
     assert "75.6" in page, "phi-1.5 on ARC-e, without shots and by accuracy"
     assert "52.9" not in page, "with 25 shots and by accuracy for length"

@@ -40,8 +40,8 @@ def views(board: Mapping[str, Any]) -> dict[str, list[Column]]:
     first, groups = column_groups(board)
     titles = {column["subject"]: column["title"] for column in board["columns"]}
     found: dict[str, list[Column]] = {BLOG: [*first]}
-    for (group, metric), columns in groups.items():
-        found[f"{titles.get(group, 'Other')} · {metric.replace('exact_match', 'exact match')}"] = [*columns]
+    for (group, _), columns in groups.items():
+        found[f"{titles.get(group, 'Other')} · {protocol(columns[0])[0]}"] = [*columns]
     return found
 
 
