@@ -1,5 +1,6 @@
 """Leaderboard: the models of chosen runs beside published ones, one protocol per column, and paired differences."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
+from components.results.power import difference_words, error_words, from_another, score_words
 from components.results.published import (
     MEASURED,
     column_groups,
@@ -56,7 +58,14 @@ def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
     value = f"{100 * figure['value']:.1f}"
     if "n" not in figure:
         return percent(figure["value"])
-    error = "" if figure["stderr"] is None else f" <small>± {100 * figure['stderr']:.1f}</small>"
+    whole = figure.get("clustered_stderr")
+    errors = error_words(
+        None if figure["stderr"] is None else 100 * figure["stderr"],
+        None if whole is None else 100 * whole,
+        figure.get("clusters"),
+        1,
+    )
+    error = f" <small>{escape(errors.strip())}</small>" if errors else ""
     if figure.get("truncated"):
         error += " <small>†</small>"
     words = [f"{figure['n']:,} examples"]
@@ -66,6 +75,8 @@ def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
         words.append(f"without those {100 * figure['clean']['value']:.1f}")
     if figure.get("truncated"):
         words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
+    if another := from_another(figure["stderr"]):
+        words.append(f"detects {score_words(None, 100 * another, 1)}")
     return f'<span title="{escape("; ".join(words))}">{parts.bold(value, best)}{error}</span>'
 
 
@@ -78,14 +89,22 @@ def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, 
     return f"{escape(row['title'])} {mark}"
 
 
+def best_of(cells: Sequence[Mapping[str, Any]]) -> float | None:
+    """The highest of our scores, if it is more than two standard errors of the difference above all others."""
+    if len(cells) < 2:
+        return None
+    first, *others = sorted(cells, key=lambda cell: -cell["value"])
+    errors = [math.hypot(first["stderr"] or 0.0, cell["stderr"] or 0.0) for cell in others]
+    apart = all(first["value"] - cell["value"] > 2 * e for cell, e in zip(others, errors, strict=True))
+    return first["value"] if apart else None
+
+
 def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
     rows = rows_in(board, columns)
     best = {}
     for column in columns:
-        values = [
-            r["figures"][column["id"]]["value"] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]
-        ]
-        best[column["id"]] = max(values) if len(values) > 1 and values.count(max(values)) == 1 else None
+        cells_ = [r["figures"][column["id"]] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]]
+        best[column["id"]] = best_of(cells_)
     lines = []
     for row in rows:
         figures = [row["figures"].get(column["id"]) for column in columns]
@@ -100,9 +119,11 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
     )
     st.caption(
-        "Percent, ± one standard error for measured scores; our highest is bold. Each column has one protocol: "
-        "another metric, other shots or another form have their own column. A dash: not measured or published. †: prompts "
-        "were cut at the start, which removed worked examples."
+        "Percent, ± one standard error for measured scores, in brackets that of whole families, subjects or passages drawn at "
+        "random; our highest is bold if it is more than two standard errors of the difference above the others. Each column "
+        "has one protocol and one set of questions: another metric, other shots, another form or other questions have their "
+        "own column. The tooltip says what the questions detect. A dash: not measured or published. †: prompts were cut at "
+        "the start, which removed worked examples."
     )
 
 
@@ -159,6 +180,9 @@ def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
     """The paired differences in the runs' reports: one row per figure, one column per run and pair."""
+    for run, board in boards.items():
+        for reason in board.get("not_compared", []):
+            st.caption(parts.plain(f"{run}: {reason}"))
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):
@@ -185,8 +209,9 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
     lines = [[escape(name), *(difference(found.get(name)) for found in columns.values())] for name in figures]
     parts.table(["", *head], lines, "pf-numbers")
     st.caption(
-        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print. Bold: "
-        "p below 0.05 in a two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
+        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print, where "
+        "families, subjects and passages count as drawn at random. Bold: the interval excludes 0, and p is below 0.05 in a "
+        "two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
         "their number (Holm). Fewer bits are better."
     )
 
@@ -195,10 +220,12 @@ def difference(found: tuple[Mapping[str, Any], float] | None) -> str:
     if found is None:
         return "-"
     row, p_value = found
-    span = "" if row["low"] is None else f" <small>{row['low']:+.3f} to {row['high']:+.3f}</small>"
     title = f"p = {p_value:.2g}, {row['n']:,} examples"
-    value = parts.bold(f"{row['value']:+.3f}", p_value < 0.05)
-    return f'<span title="{escape(title)}">{value}{span}</span>'
+    value = f"{row['value']:+.3f}"
+    apart = row["low"] is not None and not row["low"] <= 0 <= row["high"]
+    rest = difference_words(row).removeprefix(value)
+    span = f" <small>{escape(rest.strip())}</small>" if rest else ""
+    return f'<span title="{escape(title)}">{parts.bold(value, p_value < 0.05 and apart)}{span}</span>'
 
 
 def sources(board: Mapping[str, Any]) -> None:
