@@ -20,6 +20,8 @@ from components.errors import StepError
 from components.foreign.addresses import without_secrets
 from components.foreign.terminal import printable, printable_text
 from components.params import PARAMS_FILE, load_params
+from components.results.comparability import NATS, SCORE
+from components.results.power import difference_words, score_words
 from components.running.progress import Pace, parse
 from components.tracking import weights_sha256
 from flows.client.registry import Registry
@@ -222,7 +224,7 @@ def result_tables(place: Path) -> list[Any]:
         tables.append(_models(models))
     if report.get("transfer"):
         tables.append(_transfer(report))
-    return tables
+    return tables + [Text(printable_text(sentence)) for sentence in report.get("not_compared") or []]
 
 
 def own_text(facts: dict[str, Any]) -> list[Any]:
@@ -245,20 +247,29 @@ def _models(models: list[dict[str, Any]]) -> Table:
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place else "left", no_wrap=True)
     for model in models:
-        accuracy = _figure(model.get("exam_accuracy"), ".3f")
-        if model.get("exam_stderr") is not None:
-            accuracy += f" ± {_figure(model['exam_stderr'], '.3f')}"
+        measure, score = model.get("loss_measure", NATS), model.get("exam_measure", SCORE)
+        accuracy = _figure(model.get("exam_accuracy") if score else None, ".3f")
+        if score:
+            accuracy += "".join(
+                form.format(model[key])
+                for key, form in (("exam_stderr", " ± {:.3f}"), ("exam_clustered_stderr", " (± {:.3f})"))
+                if model.get(key) is not None
+            )
         table.add_row(
             str(model.get("name", "")),
             _figure(model.get("parameters"), ","),
             _figure(model.get("tokens"), ","),
-            _figure(model.get("validation_loss"), ".4f"),
-            _figure(model.get("bits_per_byte"), ".4f"),
+            _figure(model.get("validation_loss") if measure == NATS else None, ".4f"),
+            _figure(model.get("bits_per_byte") if measure else None, ".4f"),
             accuracy,
         )
     guess, majority = (_figure(models[0].get(name), ".3f") for name in ("chance", "majority"))
+    clusters = models[0].get("exam_clusters")
+    drawn = f" (of {clusters} families drawn at random)" if clusters else ""
+    words = score_words(**(models[0].get("exam_detects") or {"chance": None, "another": None}))
     table.caption = (
-        f"loss: held-out, nats per token; exam: ± one standard error, chance {guess}, majority answer {majority}"
+        f"loss: held-out, nats per token; exam: ± one standard error{drawn}, chance {guess}, majority answer {majority}"
+        + (f"; detects {words}" if words else "")
     )
     table.caption_justify = "left"
     return table
@@ -283,8 +294,8 @@ def _transfer(report: dict[str, Any]) -> Table:
         if value is not None:
             table.add_row(name, _figure(value, form))
     for difference in report.get("exam_differences") or []:
-        value = f"{difference['value']:+.3f} ± {_figure(difference.get('stderr'), '.3f')}"
-        table.add_row(f"exam, {difference['of']} minus {difference['against']}, paired", value)
+        name = f"exam, {difference['of']} minus {difference['against']}, paired"
+        table.add_row(name, difference_words(difference))
     return table
 
 

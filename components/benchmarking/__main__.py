@@ -1,5 +1,6 @@
 """`python -m components.benchmarking`: score a checkpoint on a suite of benchmarks."""
 
+import json
 from typing import Any
 
 from components.files import write_json
@@ -10,6 +11,7 @@ from components.tracking import Tracker
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     from components.benchmarking.benchmark import Job, benchmark, check_limit, check_whole, tracked_figures
+    from components.results.comparability import of_scores
     from components.tracking import state_folder
 
     given = params.benchmarking
@@ -23,6 +25,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     )
     summary = benchmark(job, outputs["output"], given)
     tracker.metrics(tracked_figures(outputs["output"]))
+    tracker.tags(of_scores(json.loads((outputs["output"] / "scores.json").read_text(encoding="utf-8"))).tag())
     tracker.artifact(outputs["output"], "scores")
     if outputs["summary"]:
         write_json(outputs["summary"], summary)

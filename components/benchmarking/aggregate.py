@@ -17,14 +17,16 @@ def figure(value: float, stderr: float | None, n: int) -> Figure:
     return {"value": value, "stderr": stderr, "n": n}
 
 
-def mean(values: Sequence[float]) -> Figure:
-    """Mean with the standard error of the sample mean (n - 1), None for a single value."""
-    return statistics.mean(values).record()
+def mean(records: Sequence[Mapping[str, Any]], metric: str) -> Figure:
+    """Mean of a metric over the records that have it, with its standard errors (see statistics.mean)."""
+    own = [record for record in records if record.get(metric) is not None]
+    clusters = [record["cluster"] for record in own] if all(record.get("cluster") for record in own) else None
+    return statistics.mean([record[metric] for record in own], clusters).record()
 
 
 def macro(figures: Sequence[Figure]) -> Figure:
-    """Plain mean over tasks; its standard error is sqrt(sum of squares) / tasks, tasks being independent."""
-    return statistics.macro([statistics.Estimate(f["value"], f["stderr"], int(f["n"])) for f in figures]).record()
+    """Plain mean over tasks with its standard errors (see statistics.macro)."""
+    return statistics.macro([statistics.Estimate(**f) for f in figures]).record()
 
 
 def bits_per_byte(logprob: float, choice: str) -> float:
@@ -33,15 +35,21 @@ def bits_per_byte(logprob: float, choice: str) -> float:
 
 
 def score_task(task: Task, records: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Figures:
-    """Mean of each of a task's metrics over the examples that have it, and the task's baselines, which need no model."""
-    scores = {metric: mean([r[metric] for r in records if r.get(metric) is not None]) for metric in metrics}
+    """Mean of each of a task's metrics over the examples that have it, and the task's baselines, which need no model.
+
+    The standard error of `chance` is that of a model that guesses.
+    """
+    scores = {metric: mean(records, metric) for metric in metrics}
     n = len(records)
-    chance = task.chance
-    if chance is None and all(r.get("choices") and r.get("answer", 0) is not None for r in records):
-        chance = math.fsum(1 / len(r["choices"]) for r in records) / n
-    for name, value in (("chance", chance), ("majority", task.majority)):
-        if value is not None:
-            scores[name] = figure(value, 0.0, n)
+    guesses = [task.chance] * n
+    if all(r.get("choices") and r.get("answer", 0) is not None for r in records):
+        guesses = [1 / len(r["choices"]) for r in records]
+    known = statistics.all_or_none(guesses)
+    if known is not None:
+        chance = math.fsum(known) / n if task.chance is None else task.chance
+        scores["chance"] = figure(chance, math.sqrt(math.fsum(g * (1 - g) for g in known)) / n, n)
+    if task.majority is not None:
+        scores["majority"] = figure(task.majority, 0.0, n)
     return scores
 
 
@@ -85,7 +93,7 @@ def benchmark_scores(
             if suite.average.get(benchmark) == "examples":
                 pooled = [record for task in own for record in records[task.name]]
                 metrics = [m for m in scores if all(record.get(m) is not None for record in pooled)]
-                scores |= {metric: mean([r[metric] for r in pooled]) for metric in metrics}
+                scores |= {metric: mean(pooled, metric) for metric in metrics}
                 scores |= _pooled_baselines(own, tasks)
             # Only tasks with different headlines may lack the first one's, and then they have a common accuracy.
             found[benchmark] = scores, own[0].headline if own[0].headline in scores else "accuracy"
@@ -98,7 +106,8 @@ def _pooled_baselines(own: Sequence[Task], tasks: Mapping[str, Figures]) -> Figu
         parts = [tasks[task.name][name] for task in own if name in tasks[task.name]]
         if len(parts) == len(own):
             n = sum(part["n"] for part in parts)
-            found[name] = figure(math.fsum(part["value"] * part["n"] for part in parts) / n, 0.0, n)
+            error = math.sqrt(math.fsum((part["stderr"] * part["n"]) ** 2 for part in parts)) / n
+            found[name] = figure(math.fsum(part["value"] * part["n"] for part in parts) / n, error, n)
     return found
 
 

@@ -22,6 +22,7 @@ from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.foreign.terminal import printable
 from components.params import BenchmarkingParams
+from components.results.power import entry_words, error_words
 from components.running.revision import code_sha256
 from components.tracking import project_home, weights_sha256
 
@@ -400,15 +401,19 @@ def _report(scorer: "ChoiceScorer", suite: Suite, asked: Mapping[str, TaskResult
 
 
 def _show(suite: Suite, scores: Mapping[str, Any]) -> None:
-    """Print one line per benchmark."""
-    for name, metric in scores["headlines"].items() if suite.name != EXAM else ():
-        found = scores["benchmarks"][name].get(metric)
-        if found:
-            error = "" if found["stderr"] is None else f" +- {found['stderr']:.4f}"
-            print(
-                f"benchmarking: {printable(f'{name}: {metric}')} {found['value']:.4f}{error}, n {found['n']}",
-                flush=True,
-            )
+    """Print one line per benchmark and one of the whole, with what their questions can detect."""
+    shown = [(name, scores["benchmarks"][name], metric) for name, metric in scores["headlines"].items()]
+    if suite.name == EXAM:
+        shown = [(f"{EXAM}, {name}", entry, "acc") for name, entry in scores["categories"].items()]
+    whole = scores["overall"]
+    if metric := next((m for m in ("acc", *HEADLINES) if m in whole), None):
+        shown.append((f"{suite.name}, mean of {len(scores['headlines'])}", whole, metric))
+    for name, entry, metric in shown:
+        if found := entry.get(metric):
+            error = error_words(found["stderr"], found.get("clustered_stderr"), found.get("clusters"), 4)
+            detects = f"; detects {words}" if (words := entry_words(entry, metric)) else ""
+            line = f"{name}: {metric} {found['value']:.4f}{error}, n {found['n']}{detects}"
+            print(f"benchmarking: {printable(line)}", flush=True)
 
 
 def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -453,7 +458,8 @@ def main_metrics(scores: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def tracked_figures(output: Path) -> dict[str, float]:
-    """The headline of each entry of `scores.json` with its standard error, for MLflow: `categories.math.acc.stderr`."""
+    """The headline of each entry of `scores.json` with its standard errors, and the standard error of guessing, for MLflow:
+    `categories.math.acc.stderr`, `categories.math.acc.chance_stderr`."""
     scores = json.loads((Path(output) / "scores.json").read_text(encoding="utf-8"))
     entries = {"overall": scores["overall"]}
     if TRANSFER in scores:
@@ -463,10 +469,11 @@ def tracked_figures(output: Path) -> dict[str, float]:
     found = {}
     for name, entry in entries.items():
         metric = next((m for m in main_metrics(scores) if m in entry), None)
-        for part in ("value", "stderr", "n"):
-            if metric and entry[metric][part] is not None:
+        parts = entry[metric] | {"chance_stderr": (entry.get("chance") or {}).get("stderr")} if metric else {}
+        for part, value in parts.items():
+            if value is not None:
                 # MLflow does not accept @ in a name.
-                found[f"{name}.{metric.replace('@', '_at_')}.{part}"] = float(entry[metric][part])
+                found[f"{name}.{str(metric).replace('@', '_at_')}.{part}"] = float(value)
     return found
 
 

@@ -1,5 +1,6 @@
 """The rows of examples.parquet: the prompt and the answer of each example."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -11,9 +12,11 @@ from components.benchmarking.figures import Samples, columns
 from components.benchmarking.suites import Task
 from components.errors import StepError
 
+LONGEST_LABEL = 64  # characters of a cluster's name; a longer one, such as a passage, is hashed
 COLUMNS = (  # besides one column per metric
     "task",
     "id",
+    "cluster",
     "prompt_sha256",
     "question",
     "choices",
@@ -169,7 +172,25 @@ def first_samples(samples: Samples) -> list[Mapping[str, Any]]:
 
 
 def _record(task: Task, sample: Mapping[str, Any]) -> dict[str, Any]:
-    return {"task": task.name, "id": _id(task, sample), "prompt_sha256": sample["prompt_hash"]}
+    found = {"task": task.name, "id": _id(task, sample), "prompt_sha256": sample["prompt_hash"]}
+    return found | ({"cluster": label} if (label := _cluster(task, sample["doc"])) else {})
+
+
+def _cluster(task: Task, doc: Mapping[str, Any]) -> str:
+    """The cluster of a question: its passage or the like, or its task; empty if questions are independent.
+
+    Raises:
+        StepError: the row lacks the field that names its cluster.
+    """
+    if not task.cluster:
+        return task.name if task.is_cluster else ""
+    if doc.get(task.cluster) is None:
+        raise StepError(
+            f"task {task.name!r}: a row has no field {task.cluster!r}, which `cluster` of the suite names; the rows have "
+            f"{', '.join(sorted(doc))}; correct the suite (--suite)"
+        )
+    label = str(doc[task.cluster])
+    return label if len(label) <= LONGEST_LABEL else hashlib.sha256(label.encode()).hexdigest()[:16]
 
 
 def _id(task: Task, sample: Mapping[str, Any]) -> str:

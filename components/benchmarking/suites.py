@@ -67,6 +67,8 @@ class Entry(_Strict):
         headline: the metric that averages use. With bits_per_byte, nothing is generated, and of OLMES's two forms only the
             cloze form is scored, since letters would be at chance.
         average: how a benchmark of several parts is averaged: over tasks, or over all examples.
+        cluster: field of a row that questions share if they depend on one another, such as their passage; the parts of a
+            benchmark are clusters without it.
         config: changes to the definition; `local` has those that the files need and the hub's data set does not.
         question, choices, gold: for olmes, a template and two expressions over a row; `cloze` changes that form.
     """
@@ -86,6 +88,7 @@ class Entry(_Strict):
     form: str = ""
     headline: str
     average: Literal["tasks", "examples"] = "tasks"
+    cluster: str = ""
     parts: list[str] = []
     config: dict[str, Any] = {}
     local: dict[str, Any] = {}
@@ -107,6 +110,8 @@ class Task:
         splits: rows by split; `asked` is the split that is scored.
         chance, majority: accuracies of baselines that are known beforehand.
         sha256: hex SHA-256 of the rows.
+        cluster: field of a row that names its cluster; empty if the questions are independent.
+        is_cluster: whether the task is one of a sample of tasks, such as a family of the exam or a subject.
     """
 
     name: str
@@ -122,6 +127,8 @@ class Task:
     config: dict[str, Any] = field(default_factory=dict)
     chance: float | None = None
     majority: float | None = None
+    cluster: str = ""
+    is_cluster: bool = False
 
     @property
     def rows(self) -> Rows:
@@ -287,6 +294,7 @@ def _from_exam(data: TaskData) -> Task:
         majority=data.majority,
         config=config,
         sha256=data.sha256,
+        is_cluster=True,
     )
 
 
@@ -326,6 +334,8 @@ def _tasks(benchmark: str, entry: Entry, part: str, place: Place) -> list[Task]:
             entry.shots,
             form,
             config | changes,
+            cluster=entry.cluster,
+            is_cluster=bool(part) and not entry.cluster,
         )
         for own, form, headline, changes in forms
     ]

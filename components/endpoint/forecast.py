@@ -106,7 +106,7 @@ class Forecast:
     def _to_come(self, values: Sequence[float]) -> Range:
         """The sum over the answers that are left, estimated from those received: mean and 95% prediction interval."""
         mean = statistics.mean(values)
-        low, _ = statistics.interval(mean, [mean])
+        low, _ = statistics.interval(mean)
         half = (mean.value - low) * math.sqrt(1 + len(values) / self.left) if low is not None else 0.0
         return Range(*(self.left * max(0.0, value) for value in (mean.value - half, mean.value, mean.value + half)))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.reporting.evidence import Case
+from components.results.power import difference_words, error_words, from_another
 from components.results.published import (
     DASH,
     EXAM,
@@ -14,7 +15,7 @@ from components.results.published import (
     protocol,
     published_by_protocol,
     rows_in,
-    score_in_words,
+    unit,
 )
 from components.results.tables import Table
 
@@ -38,7 +39,8 @@ CUT_NOTE = (
     f" {CUT} Some prompts were longer than the model's context, so their beginning, with worked examples, was cut off."
 )
 BLOG_NOTE = (
-    "Percent, ours ± one standard error; the source, listed below, is in brackets. Each column has one protocol: "
+    "Percent, ours ± one standard error, in brackets that of whole families, subjects or passages drawn at random; detects: "
+    "the smallest true difference from another model that the questions distinguish from 0 in 8 of 10 cases. The source, listed below, is in brackets. Each column has one protocol: "
     "scores by another metric or with other shots have their own column. The Phi-2 blog averages five benchmarks for "
     "commonsense, five for language and two for coding. It does not state the metric of its two means of five, so they "
     "are beside our means of accuracy (acc); the means of accuracy normalised by length (acc_norm) have their own "
@@ -66,8 +68,23 @@ def _standings_table(
         cells = (score_cell(row["figures"].get(column["id"]), column["metric"]) for column in columns)
         rows.append([f"{row['title']} {where}", *cells])
     header = ["model", *(column_title(column, of_one_metric) for column in columns)]
+    kinds = [row["kind"] for row in shown]
+    detected = [_detected([row["figures"].get(c["id"]) for row in shown], c["metric"]) for c in columns]
+    if any(detected):
+        rows.append([DETECTED, *(cell or DASH for cell in detected)])
+        kinds.append("")
     note += CUT_NOTE if any(CUT in cell for row in rows for cell in row) else ""
-    return Table(title, note, header, rows, [row["kind"] for row in shown])
+    return Table(title, note, header, rows, kinds)
+
+
+DETECTED = "detects, from another model"
+
+
+def _detected(cells: Sequence[Mapping[str, Any] | None], metric: str) -> str:
+    """The largest of the smallest differences from another model that our scores in a column detect."""
+    scale, digits = unit(metric)
+    known = [found for cell in cells if cell and (found := from_another(cell.get("stderr")))]
+    return f"{scale * max(known):.{digits}f}" if known else ""
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
@@ -85,8 +102,10 @@ def score_cell(cell: Mapping[str, Any] | None, metric: str) -> str:
         return DASH
     mark = f" {CUT}" if cell.get("truncated") else ""
     if "n" not in cell:
-        return percent(cell["value"])
-    return " ± ".join(filter(None, score_in_words(cell["value"], cell["stderr"], metric))) + mark
+        return percent(cell["value"]) + mark
+    scale, digits = unit(metric)
+    own, whole = (None if error is None else scale * error for error in (cell["stderr"], cell.get("clustered_stderr")))
+    return f"{scale * cell['value']:.{digits}f}{error_words(own, whole, cell.get('clusters'), digits)}{mark}"
 
 
 def published_table(board: Mapping[str, Any]) -> Table:
@@ -107,8 +126,9 @@ def sources(board: Mapping[str, Any]) -> list[str]:
 
 
 DETECTS = (
-    "detects: the smallest true difference that this many examples distinguish from 0 in 8 of 10 cases; would need: the "
-    "number of examples that would detect the observed difference."
+    "Whole families, subjects and passages count as drawn at random. Detects: the smallest true difference that this many "
+    "questions distinguish from 0 in 8 of 10 cases; would need: the number of questions, in proportionally more families, "
+    "subjects or passages, that would detect the observed difference."
 )
 
 
@@ -122,6 +142,7 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
             difference_cell(pair["bits_per_byte"]),
             p_cell((pair["bits_per_byte"] or {}).get("p_value")),
             str(pair["n"]),
+            str(pair.get("clusters") or DASH),
         ]
         for pair in board["exam_differences"]
     ]
@@ -130,7 +151,7 @@ def exam_differences_table(board: Mapping[str, Any]) -> Table:
         "of the hypothesis that the models are exchangeable. Fewer bits are better; they show differences even between "
         f"models that both guess. {DETECTS}"
     )
-    header = ["pair", "accuracy", "p", "bits/byte of the correct answer", "p", "questions"]
+    header = ["pair", "accuracy", "p", "bits/byte of the correct answer", "p", "questions", "families"]
     return Table("Exam: differences", note, header, rows)
 
 
@@ -170,14 +191,7 @@ def _differences_table(suite: str, pairs: Sequence[Mapping[str, Any]], board: Ma
 
 
 def difference_cell(row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return DASH
-    if row["low"] is None:
-        return f"{row['value']:+.3f}"
-    cell = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], detects {row['detectable']:.3f}"
-    if not row["low"] <= 0 <= row["high"]:
-        return cell
-    return f"{cell}; not distinguishable" + (f", would need about {row['needed']:,} examples" if row["needed"] else "")
+    return DASH if row is None else difference_words(row)
 
 
 def p_cell(p_value: float | None) -> str:

@@ -7,6 +7,7 @@ control's loss are upper bounds: with a schedule that ends there, the same model
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,18 @@ PROOF = (
 
 
 def compare(case: Case) -> dict[str, Any] | None:
-    """The proof of the growth and its savings; None without both a proof and a pair to compare. Unknown metrics are None.
-    Losses are in nats per token.
+    """The proof of the growth and its savings; None without both a proof and a pair to compare. Unknown metrics are None,
+    and so are comparisons of losses that may not be compared. Losses are in nats per token.
     """
     large, control, small = (case.model(name) for name in (LARGE, CONTROL, SMALL))
     if case.transfer is None and (large is None or control is None):
         return None
     result: dict[str, Any] = {key: (case.transfer or {}).get(key) for key in PROOF}
     result["grown_start_loss"] = large.curve.loss[0] if large and large.curve else None
-    large_loss, control_loss = _loss(case, LARGE), _loss(case, CONTROL)
     result["growth"] = (large.training or {}).get("growth") if large else None
+    if large and control and not case.losses(control, large).fair:
+        large, control = replace(large, training=None, curve=None), replace(control, training=None, curve=None)
+    large_loss, control_loss = _loss(large), _loss(control)
     result["loss_advantage_over_control"] = (
         None if large_loss is None or control_loss is None else control_loss - large_loss
     )
@@ -125,6 +128,5 @@ def _share(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else part / whole
 
 
-def _loss(case: Case, name: str) -> float | None:
-    model = case.model(name)
+def _loss(model: Evidence | None) -> float | None:
     return model.training["validation_loss"] if model and model.training else None

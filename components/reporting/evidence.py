@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.results.comparability import TAG, Basis, Comparison, compare_losses, compare_scores
+from components.results.power import from_another, from_chance
 from components.results.published import EXAM, Measured
 from components.results.statistics import Estimate, all_or_none, macro
 
@@ -21,6 +23,8 @@ class Accuracy:
         majority: score of always giving the answer that is most frequent in training.
         overlap: share of the examples that occur in the training corpus.
         clean: score on the other examples.
+        clusters, clustered_stderr: as in statistics.Estimate.
+        chance_stderr: standard error of the score of a model that guesses.
     """
 
     value: float
@@ -31,6 +35,14 @@ class Accuracy:
     majority: float | None = None
     overlap: float | None = None
     clean: Estimate | None = None
+    clusters: int | None = None
+    clustered_stderr: float | None = None
+    chance_stderr: float | None = None
+
+    @property
+    def detects(self) -> dict[str, float | None]:
+        """The smallest differences from chance and from another model that this many questions detect."""
+        return {"chance": from_chance(self.chance_stderr), "another": from_another(self.stderr)}
 
     @property
     def above_baselines(self) -> bool | None:
@@ -45,6 +57,9 @@ class Accuracy:
             "metric": self.metric,
             "value": self.value,
             "stderr": self.stderr,
+            "clusters": self.clusters,
+            "clustered_stderr": self.clustered_stderr,
+            "detects": self.detects,
             "n": self.n,
             "chance": self.chance,
             "majority": self.majority,
@@ -71,6 +86,8 @@ class Scores:
         measured: the tasks' scores by all metrics, with their protocols.
         n_grams: by task, length of the n-grams that were searched for in the training corpus.
         transfer: the exam in held-out wordings by category, with the mean over its tasks as `overall`; empty without it.
+        clusters: the cluster of each example that has one.
+        basis: what the scores were measured on.
     """
 
     overall: Accuracy
@@ -84,6 +101,8 @@ class Scores:
     measured: tuple[Measured, ...] = ()
     n_grams: dict[str, int] = field(default_factory=dict)
     transfer: dict[str, Accuracy] = field(default_factory=dict)
+    clusters: dict[tuple[str, str], str] = field(default_factory=dict)
+    basis: Basis = field(default_factory=Basis)
 
 
 @dataclass(frozen=True)
@@ -130,11 +149,32 @@ class Case:
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)
 
+    @property
+    def reference(self) -> Evidence | None:
+        """The model that the others are compared with: the subject, or else the first one, as with two checkpoints alone."""
+        return self.model(self.subject) or next(iter(self.models), None)
+
+    def losses(self, model: Evidence, reference: Evidence | None = None) -> Comparison:
+        """How a model's losses may be compared with the reference's."""
+        both = {m.name: Basis.of(m.training.get(TAG)) for m in (reference or self.reference, model) if m and m.training}
+        return compare_losses(both)
+
+    def scores(self, model: Evidence) -> Comparison:
+        """How a model's exam scores may be compared with the reference's."""
+        both = {m.name: m.scores.basis for m in (self.reference, model) if m and m.scores}
+        return compare_scores(both, "Exam scores")
+
+    @property
+    def not_compared(self) -> list[str]:
+        """Sentences on what differs, without repetition."""
+        found = [of(model).reason for model in self.models for of in (self.losses, self.scores)]
+        return [reason for reason in dict.fromkeys(found) if reason]
+
 
 def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
     """Plain mean of independent accuracies with its standard error, and means of their baselines and clean scores."""
     count = len(parts)
-    whole = macro([Estimate(p.value, p.stderr, p.n or 0) for p in parts])
+    whole = macro([Estimate(p.value, p.stderr, p.n or 0, p.clusters, p.clustered_stderr) for p in parts])
     sizes = all_or_none(p.n for p in parts)
     chances = all_or_none(p.chance for p in parts)
     majorities = all_or_none(p.majority for p in parts)
@@ -143,6 +183,9 @@ def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
     return Accuracy(
         value=whole.value,
         stderr=whole.stderr,
+        clusters=whole.clusters,
+        clustered_stderr=whole.clustered_stderr,
+        chance_stderr=macro([Estimate(0.0, p.chance_stderr, 0) for p in parts]).stderr,
         n=None if sizes is None else sum(sizes),
         chance=None if chances is None else math.fsum(chances) / count,
         metric="mean",

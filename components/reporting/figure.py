@@ -5,6 +5,7 @@ from pathlib import Path
 
 from components.reporting.comparison import CONTROL, LARGE, SMALL, total_flops
 from components.reporting.evidence import Case, Curve
+from components.results.comparability import NATS
 from components.results.figures import BLUE, GREY, RUST, Line, draw_losses, styles
 
 STYLES = {LARGE: BLUE, CONTROL: RUST, SMALL: GREY}
@@ -13,7 +14,7 @@ LABELS = {LARGE: "large, grown", CONTROL: "control", SMALL: "small"}
 
 def draw(case: Case, path: Path) -> bool:
     """Write the chart as PNG; equal evidence gives equal bytes. Returns False, without a file, if there is no curve."""
-    curves = [(m.name, m.curve) for m in case.models if m.curve]
+    curves = [(m.name, m.curve) for m in case.models if m.curve and case.losses(m).measure == NATS]
     if not curves:
         return False
     spent = total_flops(case.model(SMALL)) if any(name == SMALL for name, _ in curves) else None

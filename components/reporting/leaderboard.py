@@ -4,6 +4,7 @@ from typing import Any
 
 from components.reporting.evidence import Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
+from components.results.comparability import digest
 from components.results.published import EXAM, Measured, standings
 from components.results.statistics import Estimate
 
@@ -11,10 +12,11 @@ TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "validat
 
 
 def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
-    """The whole leaderboard as a JSON object: `models`, `exam_differences`, `suite_differences`, `standings` (our models
+    """The whole leaderboard as a JSON object: `models`, `not_compared` (sentences on what differs), `exam_differences`, `suite_differences`, `standings` (our models
     beside the published ones), `transfer`."""
     return {
-        "models": [_row(model) for model in case.models],
+        "models": [_row(model, case) for model in case.models],
+        "not_compared": case.not_compared,
         "exam_differences": exam_differences(case),
         "suite_differences": suite_differences(case),
         "standings": standings({model.name: _measured(model) for model in case.models if model.scores or model.suites}),
@@ -25,23 +27,35 @@ def leaderboard(case: Case, transfer: dict[str, Any] | None) -> dict[str, Any]:
 def _measured(model: Evidence) -> list[Measured]:
     """A model's scores on the suites, and its exam as one metric."""
     measured = [score for scores in model.suites.values() for score in scores.measured]
-    overall = model.scores.overall if model.scores else None
-    if overall and overall.n is not None:
-        exam = Estimate(overall.value, overall.stderr, overall.n)
+    scores = model.scores
+    if scores and scores.overall.n is not None:
+        overall = scores.overall
+        exam = Estimate(overall.value, overall.stderr, overall.n or 0, overall.clusters, overall.clustered_stderr)
         clean = {"acc": overall.clean} if overall.clean else {}
-        measured.append(Measured(EXAM, EXAM, {"acc": exam}, 0, "mean of its tasks", overall.overlap, clean, EXAM))
+        basis = scores.basis
+        data = digest([basis.questions, basis.protocol]) if basis.questions else ""
+        measured.append(
+            Measured(EXAM, EXAM, {"acc": exam}, 0, "mean of its tasks", overall.overlap, clean, EXAM, data=data)
+        )
     return measured
 
 
-def _row(model: Evidence) -> dict[str, Any]:
+def _row(model: Evidence, case: Case) -> dict[str, Any]:
+    """One model. `loss_measure` and `exam_measure` are what may be shown beside the other models' figures (see
+    results.comparability)."""
     trained = model.training or {}
     row: dict[str, Any] = {"name": model.name} | {key: trained.get(key) for key in TRAINED}
     row["checkpoint_sha256"] = trained.get("checkpoint_sha256")
     scores = model.scores
     overall = scores.overall if scores else None
     return row | {
+        "loss_measure": case.losses(model).measure,
+        "exam_measure": case.scores(model).measure,
         "exam_accuracy": overall.value if overall else None,
         "exam_stderr": overall.stderr if overall else None,
+        "exam_clusters": overall.clusters if overall else None,
+        "exam_clustered_stderr": overall.clustered_stderr if overall else None,
+        "exam_detects": overall.detects if overall else None,
         "exam_transfer": {name: a.as_json() for name, a in scores.transfer.items()} if scores else {},
         "chance": overall.chance if overall else None,
         "majority": overall.majority if overall else None,

@@ -21,6 +21,7 @@ from components.reporting.evidence import Scores
 from components.reporting.paired import matched
 from components.reporting.reading import read_training
 from components.reporting.scores import read_in_corpus, read_scores
+from components.results.comparability import compare_scores
 from components.results.statistics import interval, macro, mean, ratio
 from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
@@ -100,7 +101,7 @@ def loss_gap(candidate: Mapping[str, Any], champion: Mapping[str, Any], confiden
     ours, theirs = ([nats / math.log(2) for nats in rated["nats"]] for rated in (candidate, champion))
     sizes = candidate["bytes"]
     whole = ratio([a - b for a, b in zip(ours, theirs, strict=True)], sizes)
-    low, high = interval(whole, [whole], confidence)
+    low, high = interval(whole, confidence)
     return Gap(sum(ours) / sum(sizes), sum(theirs) / sum(sizes), whole.value, low, high, whole.n)
 
 
@@ -118,15 +119,15 @@ def accuracy_gap(candidate: Scores, champion: Scores, seen: set[tuple[str, str]]
         for scores in (candidate, champion)
     )
     # A task with a single question has no standard error, so the mean would have none.
-    tasks = {name: values for name, values in matched(ours, theirs).items() if len(values) > 1}
+    pairs = matched(ours, theirs, candidate.clusters)
+    tasks = {name: task for name, task in pairs.items() if len(task.values) > 1}
     if not tasks:
         raise StepError(
             "promotion: candidate and champion share no two questions per task outside the training corpora; expected the "
             "same exam; raise synthesis.exam_fraction or the number of exercises"
         )
-    parts = [mean(values) for values in tasks.values()]
-    whole = macro(parts)
-    low, high = interval(whole, parts, confidence)
+    whole = macro([mean(*task) for task in tasks.values()])
+    low, high = interval(whole, confidence)
     shared = ours.keys() & theirs.keys()
     levels = [
         macro([mean([figures[key] for key in sorted(shared) if key[0] == task]) for task in tasks]).value
@@ -240,6 +241,8 @@ def _gaps(inputs: Paths, scores: Scores, confidence: float) -> tuple[Gap, Gap]:
     _same(inputs["champion_held_out"], "weights", champion.weights, theirs.get("weights_sha256"))
     _same(inputs["champion_held_out"], "text", ours.get("text_sha256"), theirs.get("text_sha256"))
     seen = read_in_corpus(inputs["scores"]) | read_in_corpus(inputs["champion_scores"])
+    if other := compare_scores({"the candidate": scores.basis, "the champion": champion.basis}, "Exam scores").reason:
+        raise StepError(f"{inputs['champion_scores']}: {other} Score both again on one exam")
     return loss_gap(ours, theirs, confidence), accuracy_gap(scores, champion, seen, confidence)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from components.errors import StepError
 from components.reporting.checks import mapping, number, read_object, text
 from components.reporting.evidence import Accuracy, Figures, Scores, mean_accuracy
+from components.results.comparability import digest, of_scores
 from components.results.published import EXAM, Measured, read_published
 from components.results.statistics import Estimate, all_or_none
 
@@ -67,6 +68,8 @@ def read_scores(directory: Path) -> Scores:
         ),
         n_grams={name: int(found["n"]) for name, found in about.items()},
         transfer=_transfer(path, mapping(path, content, "transfer", {})),
+        clusters=read_clusters(examples),
+        basis=of_scores(content),
     )
 
 
@@ -109,6 +112,16 @@ def read_examples(path: Path, metrics: Mapping[str, str], required: bool = True)
     if len(set(keys)) < len(keys):
         raise StepError(f"{path}: {len(keys) - len(set(keys))} examples occur twice; run the benchmark again")
     return found
+
+
+def read_clusters(path: Path) -> dict[tuple[str, str], str]:
+    """The cluster of each example by task and id, for the examples that have one; the examples themselves are readable."""
+    import pyarrow.parquet as pq
+
+    if not path.is_file() or "cluster" not in pq.read_schema(path).names:
+        return {}
+    rows = pq.read_table(path, columns=["task", "id", "cluster"]).to_pylist()
+    return {(str(row["task"]), str(row["id"])): str(row["cluster"]) for row in rows if row["cluster"] is not None}
 
 
 def read_in_corpus(directory: Path) -> set[tuple[str, str]]:
@@ -171,6 +184,7 @@ def _score(
     return Accuracy(
         **found,
         chance=_baseline(path, where, entry, "chance"),
+        chance_stderr=_baseline(path, where, entry, "chance", "stderr"),
         metric=metric,
         majority=_baseline(path, where, entry, "majority"),
         overlap=(overlap or {}).get("overlap"),
@@ -185,7 +199,10 @@ def _estimate(path: Path, figures: Mapping[str, Any], where: str) -> dict[str, A
     if stderr is not None and stderr < 0:
         raise StepError(f"{path}: `{where}stderr` is {stderr}; expected a standard error of at least 0")
     n = number(path, figures, "n", required=False, where=where)
-    return {"value": value, "stderr": stderr, "n": None if n is None else int(n)}
+    found: dict[str, Any] = {"value": value, "stderr": stderr, "n": None if n is None else int(n)}
+    clusters = number(path, figures, "clusters", required=False, where=where)
+    clustered = number(path, figures, "clustered_stderr", required=False, where=where)
+    return found | {"clusters": None if clusters is None else int(clusters), "clustered_stderr": clustered}
 
 
 def _clean(path: Path, overlap: Mapping[str, Any], where: str) -> dict[str, Estimate]:
@@ -225,6 +242,7 @@ def _measured(path: Path, suite: str, task: str, content: Mapping[str, Any], ove
         average={"examples": "questions", "best": "tasks"}.get(average, average),
         limit=content.get("limit") or 0,
         truncated=protocol.get("truncated_prompts") or 0,
+        data=(content.get("data") or {}).get(task) or "",
     )
 
 
@@ -237,16 +255,22 @@ def _better_forms(path: Path, suite: str, content: Mapping[str, Any]) -> list[Me
             shots = {p.get("shots") for p in content["protocols"].values() if p.get("benchmark") == benchmark}
             alike = shots.pop() if len(shots) == 1 else None
             form, limit = "cloze or letters", content.get("limit") or 0
-            found.append(Measured(benchmark, benchmark, {"best": estimate}, alike, form, suite=suite, limit=limit))
+            rows = [
+                content.get("data", {}).get(t)
+                for t, p in content["protocols"].items()
+                if p.get("benchmark") == benchmark
+            ]
+            about: dict[str, Any] = {"suite": suite, "limit": limit, "data": digest(rows) if all(rows) else ""}
+            found.append(Measured(benchmark, benchmark, {"best": estimate}, alike, form, **about))
     return found
 
 
-def _baseline(path: Path, where: str, entry: Mapping[str, Any], name: str) -> float | None:
+def _baseline(path: Path, where: str, entry: Mapping[str, Any], name: str, part: str = "value") -> float | None:
     """A baseline of a task or category, written as a metric (`{"value": 0.25}`) or as a plain number."""
     found = entry.get(name)
     if isinstance(found, dict):
-        return number(path, found, "value", where=f"{where}.{name}.")
-    return number(path, entry, name, required=False, where=f"{where}.")
+        return number(path, found, part, required=part == "value", where=f"{where}.{name}.")
+    return number(path, entry, name, required=False, where=f"{where}.") if part == "value" else None
 
 
 def _mean_bits(path: Path, tasks: Mapping[str, Any]) -> float | None:

@@ -14,6 +14,8 @@ from components.reporting.beside import (
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
 from components.reporting.words import text_markdown
+from components.results.comparability import NATS
+from components.results.power import LEGEND, error_words, score_words
 from components.results.tables import Table
 
 DASH = "-"
@@ -63,6 +65,8 @@ def headline(board: dict[str, Any]) -> str:
     """The result of growth in at most two sentences, with the cost of the small model, also if growth lost."""
     transfer = board["transfer"]
     advantage = transfer and transfer["loss_advantage_over_control"]
+    if advantage is None and board["not_compared"]:
+        return board["not_compared"][0]
     if advantage is None:
         return f"{len(board['models'])} models scored; there are no grown model and control to compare."
     seen = {row["name"]: row["tokens"] for row in board["models"]}
@@ -90,16 +94,18 @@ def headline(board: dict[str, Any]) -> str:
 
 def _models_table(board: dict[str, Any]) -> Table:
     header = ["model", "parameters", "tokens", "training FLOPs", "validation loss", "bits/byte"]
-    header += ["exam accuracy", "chance", "majority"]
+    header += ["exam accuracy", "detects", "chance", "majority"]
     rows = [
         [
             row["name"],
             quantity(row["parameters"]),
             quantity(row["tokens"]),
             scientific(row["flops"]),
-            with_error(row["validation_loss"], row["validation_loss_stderr"], 4),
-            decimal(row["bits_per_byte"], 4),
-            with_error(row["exam_accuracy"], row["exam_stderr"]),
+            with_error(row["validation_loss"], row["validation_loss_stderr"], 4)
+            if row["loss_measure"] == NATS
+            else DASH,
+            decimal(row["bits_per_byte"], 4) if row["loss_measure"] else DASH,
+            *_exam_cells(row),
             decimal(row["chance"], 3),
             decimal(row["majority"], 3),
         ]
@@ -107,10 +113,18 @@ def _models_table(board: dict[str, Any]) -> Table:
     ]
     note = (
         "Loss in nats per token on held-out documents. Exam accuracy is the plain mean over tasks. Both ± one standard "
-        "error. Chance is the accuracy of guessing, majority the accuracy of always giving the answer that was most often "
-        "correct in training."
+        f"error, in brackets that of families of exercises drawn at random. {LEGEND}. Chance is the accuracy of guessing, "
+        "majority the accuracy of always giving the answer that was most often correct in training."
     )
-    return Table("Models", note, header, rows)
+    return Table("Models", " ".join([*board["not_compared"], note]), header, rows)
+
+
+def _exam_cells(row: dict[str, Any]) -> list[str]:
+    """The exam's accuracy with its standard errors, and what its questions detect."""
+    if row["exam_accuracy"] is None or not row["exam_measure"]:
+        return [DASH, DASH]
+    errors = error_words(row["exam_stderr"], row["exam_clustered_stderr"], row["exam_clusters"])
+    return [f"{row['exam_accuracy']:.3f}{errors}", score_words(**row["exam_detects"]) or DASH]
 
 
 def _kinds_table(case: Case) -> Table:
@@ -118,7 +132,11 @@ def _kinds_table(case: Case) -> Table:
     trained = case.lineage.get("by_kind")
     counts = trained.items() if isinstance(trained, dict) else ()
     tokens = {kind: of["tokens"] for kind, of in counts if isinstance(of, dict) and isinstance(of.get("tokens"), int)}
-    measured = {m.name: m.training["by_kind"] for m in case.models if m.training and m.training.get("by_kind")}
+    measured = {
+        m.name: m.training["by_kind"]
+        for m in case.models
+        if m.training and m.training.get("by_kind") and case.losses(m).measure == NATS
+    }
     first: dict[str, Any] = next(iter(measured.values()), {})
     rows = [
         [
@@ -145,8 +163,8 @@ def _held_out_loss(figures: dict[str, Any]) -> str:
 
 
 def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> Table:
-    """Accuracies of all scored models in one table; the models may have different tasks."""
-    scored = [(m.name, getattr(m.scores, part)) for m in case.models if m.scores]
+    """Accuracies of the models with the reference's exam in one table."""
+    scored = [(m.name, getattr(m.scores, part)) for m in case.models if m.scores and case.scores(m).fair]
     names = sorted({name for _, accuracies in scored for name in accuracies})
     rows = []
     for name in names:
@@ -154,11 +172,14 @@ def _accuracy_table(title: str, case: Case, part: str, about: str = "") -> Table
         known = [a for a in own if a]
         sizes = _alike([a.n for a in known], str)
         baselines = [_alike([getattr(a, key) for a in known], _short) for key in ("chance", "majority")]
-        rows.append([name, sizes, *baselines, *(_accuracy_cell(a) for a in own)])
-    header = [title.split()[-1], "n", "chance", "majority", *(n for n, _ in scored)]
+        another = max((a.detects["another"] or 0.0 for a in known), default=0.0)
+        detects = score_words(known[0].detects["chance"], another or None) if known else ""
+        rows.append([name, sizes, detects or DASH, *baselines, *(_accuracy_cell(a) for a in own)])
+    header = [title.split()[-1], "n", "detects", "chance", "majority", *(n for n, _ in scored)]
     note = (
-        "Accuracy ± one standard error. Chance: guessing. Majority: always the choice that was most often correct in "
-        "training. *: more than two standard errors above both."
+        "Accuracy ± one standard error, in brackets that of families of exercises drawn at random. Chance: guessing. "
+        "Majority: always the choice that was most often correct in training. *: more than two standard errors above both. "
+        f"{LEGEND[0].upper()}{LEGEND[1:]}."
     )
     return Table(title, f"{about}{note}", header, rows)
 
@@ -171,7 +192,8 @@ def _alike(values: Sequence[float | None], show: Callable[[Any], str]) -> str:
 def _accuracy_cell(accuracy: Accuracy | None) -> str:
     if accuracy is None:
         return DASH
-    return with_error(accuracy.value, accuracy.stderr) + (" *" if accuracy.above_baselines else "")
+    errors = error_words(accuracy.stderr, accuracy.clustered_stderr, accuracy.clusters)
+    return f"{accuracy.value:.3f}{errors}" + (" *" if accuracy.above_baselines else "")
 
 
 def _proof_table(transfer: dict[str, Any] | None) -> Table:

@@ -12,9 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.errors import StepError
 from components.foreign import yaml_text
-from components.results.statistics import Estimate, all_or_none, macro
+from components.results.comparability import digest
+from components.results.statistics import Estimate, all_or_none, macro, with_clusters
 
 FILE = Path(__file__).with_suffix(".yaml")
 MEASURED, PUBLISHED = "measured", "published"
@@ -86,6 +89,7 @@ class Measured:
         average: score of a benchmark with several tasks: the mean over `tasks`, or over all `questions`.
         limit: maximum examples per task; 0 = all.
         truncated: number of prompts that were longer than the model's context and were cut at the start.
+        data: hash of its rows; empty if unknown.
     """
 
     task: str
@@ -99,6 +103,7 @@ class Measured:
     average: str = ""
     limit: int = 0
     truncated: int = 0
+    data: str = ""
 
 
 @cache
@@ -164,7 +169,8 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
         `columns`: protocols, with id, subject, title, group, metric, shots, form, and whether the column is in the blog's
         table (`blog`), has a figure of ours (`measured`) and has a published one (`published`).
         `rows`: kind, model, parameters, source (None for ours), `limit` (ours only: maximum examples per task, 0 = all), and
-        `figures` by column: value, and for ours stderr, n, tasks, truncated, overlap and clean. A published model has a row
+        `figures` by column: value, and for ours stderr, n, tasks, data (hash of the rows), truncated, overlap, clean, and
+        clusters and clustered_stderr if there are clusters. A published model has a row
         for each of its sources.
         `sources`, `metrics`: details by name.
     """
@@ -190,22 +196,24 @@ def standings(measured: Mapping[str, Sequence[Measured]], reference: Reference |
         }
         for model, cells in ours.items()
     ]
+    stated = [
+        {
+            "id": column.id,
+            "subject": column.subject,
+            "title": reference.title(column.subject),
+            "group": group_of(column.subject, reference),
+            "metric": column.metric,
+            "shots": column.shots,
+            "form": column.form,
+            "blog": column in blog,
+            MEASURED: column in have,
+            PUBLISHED: column in published,
+        }
+        for column in order
+    ]
+    apart, rows = _apart(stated, rows, "model")
     return {
-        "columns": [
-            {
-                "id": column.id,
-                "subject": column.subject,
-                "title": reference.title(column.subject),
-                "group": group_of(column.subject, reference),
-                "metric": column.metric,
-                "shots": column.shots,
-                "form": column.form,
-                "blog": column in blog,
-                MEASURED: column in have,
-                PUBLISHED: column in published,
-            }
-            for column in order
-        ],
+        "columns": apart,
         "rows": rows + _published_rows(reference),
         "sources": {
             name: {"number": number} | {key: source[key] for key in ("title", "url", "read")}
@@ -233,7 +241,36 @@ def merge(boards: Mapping[str, Mapping[str, Any]], reference: Reference | None =
     used = [column for column in columns.values() if column[MEASURED] or column[PUBLISHED]]
     order = sorted(used, key=lambda c: _place(Column(c["subject"], c["metric"], c["shots"], c["form"]), reference))
     metrics = {name: title for board in boards.values() for name, title in board.get("metrics", {}).items()}
-    return merged | {"columns": order, "rows": measured + merged["rows"], "metrics": metrics | merged["metrics"]}
+    apart, rows = _apart(order, measured, "run")
+    return merged | {"columns": apart, "rows": rows + merged["rows"], "metrics": metrics | merged["metrics"]}
+
+
+def _apart(
+    columns: Iterable[dict[str, Any]], rows: Sequence[dict[str, Any]], owner: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Scores on other questions are not comparable: a column in which the measured rows' questions differ becomes several.
+    The first row's questions keep the column; the others are named after the first row that has them.
+
+    Args:
+        owner: key of a row with its run or model. What is not recorded is comparable within one of them only.
+    """
+    sets: dict[str, dict[str, str]] = {}  # by column, a name for each set of questions
+    for row in rows:
+        for column, cell in row["figures"].items():
+            sets.setdefault(column, {}).setdefault(cell.get("data") or row[owner], row[owner])
+
+    def named(column: str, cell: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+        questions = cell.get("data") or row[owner]
+        return column if questions == next(iter(sets[column])) else f"{column}|{sets[column][questions]}"
+
+    apart = [row | {"figures": {named(c, cell, row): cell for c, cell in row["figures"].items()}} for row in rows]
+    found = []
+    for column in columns:
+        found.append(column)
+        for name in list(sets.get(column["id"], {}).values())[1:]:
+            title, form = f"{column['title']}, other questions ({name})", f"{column['form']} {name}".strip()
+            found.append(column | {"id": f"{column['id']}|{name}", "title": title, "form": form, PUBLISHED: False})
+    return found, apart
 
 
 def column_groups(
@@ -304,16 +341,9 @@ def _published_rows(reference: Reference) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def best(values: Sequence[float], metric: str) -> float | None:
-    """The best of several values of a metric, if it is better than all others."""
-    found = (min if metric in LOWER_IS_BETTER else max)(values, default=None)
-    return found if found is not None and len(values) > 1 and values.count(found) == 1 else None
-
-
-def score_in_words(value: float, stderr: float | None, metric: str) -> tuple[str, str]:
-    """A measured score and its standard error (empty if unknown): a share in percent, any other metric in its own unit."""
-    scale, digits = (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
-    return f"{scale * value:.{digits}f}", "" if stderr is None else f"{scale * stderr:.{digits}f}"
+def unit(metric: str) -> tuple[int, int]:
+    """The factor and the number of decimals with which a metric is shown: percent for a share, else its own unit."""
+    return (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
 
 
 def percent(value: float) -> str:
@@ -375,6 +405,7 @@ def _benchmark_cell(parts: Sequence[Measured], metric: str, average: str | None)
     return {
         **_average([part.metrics[metric] for part in parts], by_questions).record(),
         "tasks": len(parts),
+        "data": digest([[part.data, part.limit] for part in parts]) if all(part.data for part in parts) else "",
         "truncated": sum(part.truncated for part in parts),
         "overlap": None
         if overlaps is None
@@ -389,13 +420,17 @@ def _average(parts: Sequence[Estimate], by_questions: bool) -> Estimate:
     total = sum(part.n for part in parts)
     shares = [part.n / total for part in parts]
     errors = all_or_none(part.stderr for part in parts)
-    return Estimate(
+    found = Estimate(
         math.fsum(share * part.value for share, part in zip(shares, parts, strict=True)),
         None
         if errors is None
         else math.sqrt(math.fsum((share * error) ** 2 for share, error in zip(shares, errors, strict=True))),
         total,
     )
+    if any(part.clusters != 1 for part in parts):
+        return found
+    sizes = np.array([part.n for part in parts], dtype=np.float64)
+    return with_clusters(found, sizes * [part.value for part in parts], sizes)
 
 
 def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -> dict[Column, dict[str, Any]]:
@@ -421,6 +456,7 @@ def _group_cells(cells: Mapping[Column, dict[str, Any]], reference: Reference) -
             found[Column(group, metric, None, form)] = {
                 **macro(parts).record(),
                 "tasks": len(parts),
+                "data": digest(rows) if all(rows := [cells[column]["data"] for column in members]) else "",
                 "truncated": sum(cells[column]["truncated"] for column in members),
                 "overlap": None if None in overlaps else math.fsum(overlaps) / len(overlaps),
                 "clean": None if None in clean else macro([_estimate(c) for c in clean]).record(),
@@ -437,4 +473,4 @@ def _member(cells: Mapping[Column, Any], benchmark: str, metric: str) -> Column 
 
 
 def _estimate(cell: Mapping[str, Any]) -> Estimate:
-    return Estimate(cell["value"], cell["stderr"], cell["n"])
+    return Estimate(cell["value"], cell["stderr"], cell["n"], cell.get("clusters"), cell.get("clustered_stderr"))

@@ -23,7 +23,7 @@ class Interval:
 def interval(values: Sequence[float]) -> Interval:
     """The mean of some values, one per seed, with its interval."""
     mean = statistics.mean(values)
-    return Interval(mean.value, *statistics.interval(mean, [mean]), mean.n)
+    return Interval(mean.value, *statistics.interval(mean), mean.n)
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:

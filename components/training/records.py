@@ -1,14 +1,17 @@
 """The records of a training run: its summary, and the lineage of its checkpoint."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from components.phi import checkpoint
+from components.results.comparability import Basis, digest
 from components.tracking import weights_sha256
 from components.training.callbacks import Curve
 from components.training.cost import Cost
+from components.training.data import HeldOut
 from components.training.start import Training
 
 
@@ -30,6 +33,20 @@ def summarize(run: Training, curve: Curve) -> dict[str, Any]:
         "by_kind": curve.last.by_kind(),
         "activations": str(run.start.model.dtype).removeprefix("torch."),
     }
+
+
+def basis_of(run: Training, held_out: HeldOut) -> Basis:
+    """What the validation loss is measured on."""
+    split, targets = run.tokens.split("validation"), hashlib.sha256()
+    for batch in held_out.batches:
+        targets.update(batch.targets.numpy().astype("<i8").tobytes())
+    measured = sum(len(batch.targets) for batch in held_out.batches)
+    return Basis(
+        tokenizer=run.tokens.manifest.tokenizer_sha256,
+        documents=digest(split.documents["id"].to_pylist()),
+        targets=targets.hexdigest(),
+        whole=measured == (len(split) - 1) // run.settings.context_length,
+    )
 
 
 def lineage_of(run: Training, cost: Cost) -> dict[str, Any]:

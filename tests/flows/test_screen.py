@@ -63,7 +63,18 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
     report = tmp_path / "reports" / "final" / "leaderboard.json"
     report.parent.mkdir(parents=True)
     model = {"name": "small", "parameters": 620000, "validation_loss": 2.5, "exam_accuracy": 0.41, "exam_stderr": 0.02}
-    report.write_text(json.dumps({"models": [model], "transfer": {"operator": "exact", "kl": 1e-12}}))
+    model |= {"exam_clusters": 31, "exam_clustered_stderr": 0.05, "exam_detects": {"chance": 0.03, "another": 0.079}}
+    other = {"name": "other", "validation_loss": 1.23, "bits_per_byte": 0.77, "loss_measure": "bits_per_byte"}
+    pair = {"of": "small", "against": "other", "value": 0.01, "low": -0.02, "high": 0.04, "detectable": 0.04}
+    content = {
+        "models": [model, other | {"exam_accuracy": 0.99, "exam_measure": ""}],
+        "transfer": {"operator": "exact", "kl": 1e-12},
+        "exam_differences": [pair | {"needed": 40_000}],
+        "not_compared": [
+            "Losses are shown in bits per byte, without a winner: other has another tokenizer than small."
+        ],
+    }
+    report.write_text(json.dumps(content))
     target, console = screen()
     target.on_event(events.Event("graph", names=("report",), text=str(tmp_path)))
     target.on_event(events.Event("ran", "report", seconds=3.0))
@@ -71,7 +82,12 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
     text = console.export_text()
     for words in (
         "620,000",
-        "0.410 ± 0.020",
+        "0.410 ± 0.020 (± 0.050)",
+        "of 31 families drawn at random",
+        "detects 0.030 from chance, 0.079 from another model",
+        "+0.010 [-0.020, +0.040], detects 0.040; not distinguishable, would need about 40,000 questions",
+        "other has another tokenizer than small",
+        "0.7700",
         "KL, nats per token",
         "1.0e-12",
         "total",
@@ -79,7 +95,9 @@ def test_closing_screen_shows_results_and_next_steps(tmp_path):
         "mlflow ui",
         "dvc metrics",
     ):
-        assert words in text
+        assert words in " ".join(text.split())
+    assert "1.2300" not in text
+    assert "0.990" not in text
 
 
 def test_the_result_begins_with_the_text_in_plain_words(tmp_path):

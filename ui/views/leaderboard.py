@@ -1,5 +1,6 @@
 """Leaderboard: the models of chosen runs beside published ones, one protocol per column, and paired differences."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -7,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
+from components.results.power import difference_words, error_words, from_another, score_words
 from components.results.published import (
     LOWER_IS_BETTER,
     MEASURED,
-    best,
     column_groups,
     measured_as,
     merge,
@@ -18,7 +19,7 @@ from components.results.published import (
     protocol,
     published_by_protocol,
     rows_in,
-    score_in_words,
+    unit,
 )
 from flows.client import Record
 from ui import charts, parts, services
@@ -58,17 +59,22 @@ def cell(figure: Mapping[str, Any] | None, metric: str, is_best: bool) -> str:
         return '<span class="pf-dim">-</span>'
     if "n" not in figure:
         return percent(figure["value"])
-    value, error = score_in_words(figure["value"], figure["stderr"], metric)
-    error = error and f" <small>± {error}</small>"
+    scale, digits = unit(metric)
+    value = f"{scale * figure['value']:.{digits}f}"
+    own, whole = (None if e is None else scale * e for e in (figure["stderr"], figure.get("clustered_stderr")))
+    error = error_words(own, whole, figure.get("clusters"), digits)
+    error = error and f" <small>{escape(error.strip())}</small>"
     if figure.get("truncated"):
         error += " <small>†</small>"
     words = [f"{figure['n']:,} examples"]
     if figure.get("overlap") is not None:
         words.append(f"{100 * figure['overlap']:.1f}% of them occur in the training corpus")
     if figure.get("clean"):
-        words.append(f"without those {score_in_words(figure['clean']['value'], None, metric)[0]}")
+        words.append(f"without those {scale * figure['clean']['value']:.{digits}f}")
     if figure.get("truncated"):
         words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
+    if another := from_another(figure["stderr"]):
+        words.append(f"detects {score_words(None, scale * another, digits)}")
     return f'<span title="{escape("; ".join(words))}">{parts.bold(value, is_best)}{error}</span>'
 
 
@@ -81,14 +87,22 @@ def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, 
     return f"{escape(row['title'])} {mark}"
 
 
+def best_of(cells: Sequence[Mapping[str, Any]], lower: bool) -> float | None:
+    """The best of our scores, if it is more than two standard errors of the difference from all others."""
+    if len(cells) < 2:
+        return None
+    first, *others = sorted(cells, key=lambda cell: cell["value"], reverse=not lower)
+    errors = [math.hypot(first["stderr"] or 0.0, cell["stderr"] or 0.0) for cell in others]
+    apart = all(abs(first["value"] - cell["value"]) > 2 * e for cell, e in zip(others, errors, strict=True))
+    return first["value"] if apart else None
+
+
 def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
     rows = rows_in(board, columns)
     bold = {}
     for column in columns:
-        values = [
-            r["figures"][column["id"]]["value"] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]
-        ]
-        bold[column["id"]] = best(values, column["metric"])
+        cells_ = [r["figures"][column["id"]] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]]
+        bold[column["id"]] = best_of(cells_, column["metric"] in LOWER_IS_BETTER)
     lines = []
     for row in rows:
         figures = [row["figures"].get(column["id"]) for column in columns]
@@ -103,9 +117,11 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
     )
     st.caption(
-        "Percent, or bits per byte, where lower is better; ± one standard error for measured scores; our best is bold. Each column has one protocol: "
-        "another metric, other shots or another form have their own column. A dash: not measured or published. †: prompts "
-        "were cut at the start, which removed worked examples."
+        "Percent, or bits per byte, where lower is better; ± one standard error for measured scores, in brackets that of whole "
+        "families, subjects or passages drawn at random; our best is bold if it is more than two standard errors of the "
+        "difference from the others. Each column has one protocol and one set of questions: another metric, other shots, another "
+        "form or other questions have their own column. The tooltip says what the questions detect. A dash: not measured or "
+        "published. †: prompts were cut at the start, which removed worked examples."
     )
 
 
@@ -165,6 +181,9 @@ def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
     """The paired differences in the runs' reports: one row per figure, one column per run and pair."""
+    for run, board in boards.items():
+        for reason in board.get("not_compared", []):
+            st.caption(parts.plain(f"{run}: {reason}"))
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):
@@ -191,8 +210,9 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
     lines = [[escape(name), *(difference(found.get(name)) for found in columns.values())] for name in figures]
     parts.table(["", *head], lines, "pf-numbers")
     st.caption(
-        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print. Bold: "
-        "p below 0.05 in a two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
+        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print, where "
+        "families, subjects and passages count as drawn at random. Bold: the interval excludes 0, and p is below 0.05 in a "
+        "two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
         "their number (Holm). Fewer bits are better."
     )
 
@@ -201,10 +221,12 @@ def difference(found: tuple[Mapping[str, Any], float] | None) -> str:
     if found is None:
         return "-"
     row, p_value = found
-    span = "" if row["low"] is None else f" <small>{row['low']:+.3f} to {row['high']:+.3f}</small>"
     title = f"p = {p_value:.2g}, {row['n']:,} examples"
-    value = parts.bold(f"{row['value']:+.3f}", p_value < 0.05)
-    return f'<span title="{escape(title)}">{value}{span}</span>'
+    value = f"{row['value']:+.3f}"
+    apart = row["low"] is not None and not row["low"] <= 0 <= row["high"]
+    rest = difference_words(row).removeprefix(value)
+    span = f" <small>{escape(rest.strip())}</small>" if rest else ""
+    return f'<span title="{escape(title)}">{parts.bold(value, p_value < 0.05 and apart)}{span}</span>'
 
 
 def sources(board: Mapping[str, Any]) -> None:

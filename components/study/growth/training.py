@@ -143,7 +143,7 @@ def make(run: Run, params: Params, inputs: Paths, scratch: Path, model: Path | N
     kept = {name: summary[name] for name in ("parameters", "tokens", "flops", "validation_loss", "bits_per_byte")}
     examine(model, inputs["exam"], scratch, file)
     exam = json.loads((scratch / "exam.json").read_text(encoding="utf-8"))["exam"]
-    exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "tasks")}
+    exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "examples", "tasks")}
     return Record(**record | kept, curve=summary["curve"], exam=exam)
 
 

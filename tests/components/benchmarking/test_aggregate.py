@@ -31,7 +31,7 @@ def test_parts_weigh_equally_or_by_their_examples():
     by_examples = benchmark_scores(Suite("s", tasks, {"m": "examples"}, {}), figures, rows, {})["m"]
     assert by_tasks[0]["acc"]["value"] == pytest.approx((0.25 + 1) / 2)
     assert by_examples[0]["acc"] == {"value": 0.4, "stderr": pytest.approx(math.sqrt(0.3 / 5)), "n": 5}
-    assert by_examples[0]["chance"] == {"value": 0.25, "stderr": 0.0, "n": 5}
+    assert by_examples[0]["chance"] == {"value": 0.25, "stderr": pytest.approx(math.sqrt(3 / 16 / 5)), "n": 5}
     assert by_tasks[1] == by_examples[1] == "acc"
 
 

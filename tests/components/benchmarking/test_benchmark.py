@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 
 import pyarrow.parquet as pq
 import pytest
@@ -29,7 +30,7 @@ def test_every_score_has_value_stderr_and_n(scored):
     assert set(scores["tasks"]) == {"addition", "opposite", "sorting"}
     for entry in (*scores["tasks"].values(), *scores["categories"].values(), scores["overall"]):
         assert set(entry) == {"acc", "acc_norm", "bits_per_byte", "chance", "majority"}
-        assert all(set(figure) == {"value", "stderr", "n"} for figure in entry.values())
+        assert all({"value", "stderr", "n"} <= set(figure) for figure in entry.values())
     assert scores["tasks"]["addition"]["acc"]["n"] == 12
     assert scores["checkpoint"]["step"] == 7
     assert summary["exam"]["accuracy"] == round(scores["overall"]["acc"]["value"], 6)
@@ -42,6 +43,28 @@ def test_macro_averages_are_plain_means_of_tasks(scored):
     values = [tasks[name]["acc"]["value"] for name in ("addition", "sorting")]
     assert scores["categories"]["math"]["acc"]["value"] == pytest.approx(sum(values) / 2)
     assert scores["overall"]["acc"]["value"] == pytest.approx(sum(t["acc"]["value"] for t in tasks.values()) / 3)
+
+
+def test_families_are_the_clusters_of_the_exam(scored, checkpoint, exam, tmp_path, capsys):
+    _, scores, directory = scored
+    rows = pq.read_table(directory / "examples.parquet").to_pylist()
+    assert all(row["cluster"] == row["task"] for row in rows)
+    values = [entry["acc"]["value"] for entry in scores["tasks"].values()]
+    overall = scores["overall"]["acc"]
+    assert overall["clusters"] == 3
+    assert overall["clustered_stderr"] == pytest.approx(statistics.stdev(values) / math.sqrt(3))
+    assert all("clustered_stderr" not in entry["acc"] for entry in scores["tasks"].values())
+    guesses = [1 / len(row["choices"]) for row in rows if row["task"] == "sorting"]
+    by_hand = math.sqrt(sum(g * (1 - g) for g in guesses)) / len(guesses)
+    assert scores["tasks"]["sorting"]["chance"]["stderr"] == pytest.approx(by_hand)
+    figures = tracked_figures(directory)
+    assert figures["overall.acc.clusters"] == 3
+    assert figures["overall.acc.chance_stderr"] == scores["overall"]["chance"]["stderr"]
+    benchmark(Job(checkpoint, "exam", exam), tmp_path / "again", PARAMS)
+    detects = 2.8016 * scores["overall"]["chance"]["stderr"]
+    assert f"± {overall['clustered_stderr']:.4f} over 3 clusters), n 22; detects {detects:.3f} from chance" in (
+        capsys.readouterr().out
+    )
 
 
 def test_examples_explain_the_scores(scored, exam):
@@ -130,9 +153,13 @@ def test_a_model_that_knows_scores_one(exam, tmp_path, monkeypatch):
 
 
 def test_mean_and_macro():
-    assert mean([1.0, 0.0, 1.0, 0.0]) == {"value": 0.5, "stderr": pytest.approx(math.sqrt(1 / 3 / 4)), "n": 4}
-    assert mean([1.0]) == {"value": 1.0, "stderr": None, "n": 1}
-    assert macro([mean([1.0]), mean([1.0, 0.0])])["stderr"] is None
+    rows = [{"acc": 1.0}, {"acc": 0.0}, {"acc": 1.0}, {"acc": None}, {"acc": 0.0}]
+    assert mean(rows, "acc") == {"value": 0.5, "stderr": pytest.approx(math.sqrt(1 / 3 / 4)), "n": 4}
+    assert mean(rows[:1], "acc") == {"value": 1.0, "stderr": None, "n": 1}
+    assert macro([mean(rows[:1], "acc"), mean(rows[:2], "acc")])["stderr"] is None
+    passages = [row | {"cluster": name} for row, name in zip(rows, "aabbb", strict=True)]
+    assert mean(passages, "acc")["clusters"] == 2
+    assert "clusters" not in mean([*passages, {"acc": 1.0}], "acc")  # one has none
     parts = [{"value": 0.2, "stderr": 0.03, "n": 10}, {"value": 0.6, "stderr": 0.04, "n": 30}]
     assert macro(parts) == {"value": pytest.approx(0.4), "stderr": pytest.approx(0.025), "n": 40}
     assert bits_per_byte(-math.log(2) * 8, "four") == pytest.approx(2)

@@ -10,8 +10,9 @@ import pytest
 from components.benchmarking.benchmark import Job, benchmark, tracked_figures
 from components.benchmarking.checkpoint import open_scorer
 from components.params import BenchmarkingParams
+from components.reporting.beside import score_cell
 from components.reporting.scores import read_scores
-from components.results.published import best, score_in_words, standings
+from components.results.published import standings
 
 QUESTIONS = [
     {"id": str(i), "question": f"Is it {w}?", "choices": {"text": [w, "not"], "label": ["A", "B"]}, "answerKey": "A"}
@@ -131,13 +132,4 @@ def test_the_report_shows_bits_as_they_are_and_fewer_as_better(scored):
     assert columns.keys() == {"arc_easy", "gsm8k", "humaneval", "squadv2"}
     assert (columns["arc_easy"]["shots"], columns["arc_easy"]["form"]) == (5, "cloze")
     cell = next(row for row in board["rows"] if row["kind"] == "measured")["figures"][columns["arc_easy"]["id"]]
-    shown = score_in_words(cell["value"], cell["stderr"], "bits_per_byte")
-    assert shown == (f"{cell['value']:.3f}", f"{cell['stderr']:.3f}")
-
-
-def test_the_best_is_the_lowest_in_bits_and_the_highest_in_shares():
-    assert best([1.5, 1.2, 1.9], "bits_per_byte") == 1.2
-    assert best([0.5, 0.2, 0.9], "acc") == 0.9
-    assert best([0.9, 0.9], "acc") is None
-    assert best([0.9], "acc") is None
-    assert score_in_words(0.5, None, "acc") == ("50.0", "")
+    assert score_cell(cell, "bits_per_byte") == f"{cell['value']:.3f} ± {cell['stderr']:.3f} †"

@@ -4,6 +4,7 @@ import json
 import re
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -99,6 +100,30 @@ def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
     assert summary["mine"]["examples"] == 4
 
 
+def test_questions_of_a_passage_and_parts_of_a_benchmark_are_clusters(folder, tmp_path, checkpoint):
+    rows = [
+        {"passage": f"{'The sky is blue. ' * 6}{i // 3}", "question": f"is {i} blue", "answer": i % 2 == 0}
+        for i in range(9)
+    ]
+    (folder / "boolq").mkdir()
+    (folder / "boolq" / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    benchmark(Job(checkpoint, "phi2", folder), tmp_path / "s", PARAMS)
+    scores = json.loads((tmp_path / "s" / "scores.json").read_text())
+    assert scores["tasks"]["boolq"]["acc"]["clusters"] == 3
+    assert "clusters" not in scores["tasks"]["piqa"]["acc"]
+    examples = pq.read_table(tmp_path / "s" / "examples.parquet").to_pylist()
+    labels = [row["cluster"] for row in examples if row["task"] == "boolq"]
+    assert [labels.count(label) for label in labels] == [3] * 9
+    assert all(len(label) == 16 for label in labels)  # long passages are hashed
+    assert {row["cluster"] for row in examples if row["task"] == "piqa"} == {None}
+    for average in ("tasks", "examples"):
+        path = suite(tmp_path / f"{average}.yaml", mine=own(parts=["one", "two"], average=average))
+        benchmark(Job(checkpoint, path, folder), tmp_path / average, PARAMS)
+        found = json.loads((tmp_path / average / "scores.json").read_text())["benchmarks"]["mine"]["acc"]
+        assert found["clusters"] == 2
+        assert found["clustered_stderr"] == 0  # both parts have the same questions
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -113,6 +138,10 @@ def test_a_suite_of_ones_own(folder, tmp_path, checkpoint):
         (
             {"where": {"goals": "x"}},
             "piqa/validation.jsonl: the field 'goals' is missing; its rows have goal, label, sol1, sol2",
+        ),
+        (
+            {"cluster": "passage"},
+            "a row has no field 'passage', which `cluster` of the suite names; the rows have goal",
         ),
         ({"where": {"goal": "x"}}, "piqa/validation.jsonl has no rows with {'goal': 'x'}"),
     ],

@@ -76,6 +76,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "validation_loss": losses[-1],
                 "bits_per_byte": losses[-1] / 2.5,
                 "checkpoint_sha256": digests[name],
+                "measured_on": {"tokenizer": "t", "documents": "d", "targets": "m"},
             },
         )
         first, second = exam[name]
@@ -85,6 +86,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "categories": {"reasoning": task_scores((first + second) / 2, 150)},
             "overall": task_scores((first + second) / 2, 150),
             "checkpoint": {"weights_sha256": digests[name]},
+            "data": {"addition": "rows of addition", "analogy": "rows of analogy"},
         }
         put_json(tmp_path / f"reports/scores/{name}/scores.json", scores)
         table = examples(name, {"addition": (first, 100), "analogy": (second, 50)})

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from components.reporting.comparison import compare, first_crossing, interpolate
 from components.reporting.evidence import Accuracy, Case, Curve, Evidence, Scores
 from components.reporting.paired import exam_differences
+from components.results.comparability import Basis
 
 
 def model(name: str, loss: float, curve: Curve | None = None, flops: float | None = None) -> Evidence:
-    return Evidence(name, training={"validation_loss": loss, "flops": flops}, curve=curve)
+    measured_on = {"tokenizer": "t", "documents": "d", "targets": "m"}
+    training = {"validation_loss": loss, "flops": flops, "measured_on": measured_on}
+    return Evidence(name, training=training, curve=curve)
 
 
 def curve(losses: list[float], tokens: float = 100, flops_a_token: float = 10) -> Curve:
@@ -109,7 +112,8 @@ def test_inclusive_is_never_cheaper_than_sunk(drop: float, small_flops: float) -
 
 
 def scored(name: str, examples: dict[tuple[str, str], float] | None) -> Evidence:
-    return Evidence(name, scores=Scores(Accuracy(0.5), {"t": Accuracy(0.5)}, {}, examples=examples))
+    basis = Basis(questions="q", protocol="p")
+    return Evidence(name, scores=Scores(Accuracy(0.5), {"t": Accuracy(0.5)}, {}, examples=examples, basis=basis))
 
 
 def test_differences_are_paired_and_tasks_weigh_equally() -> None:

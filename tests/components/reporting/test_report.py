@@ -105,18 +105,64 @@ def test_only_scores_are_needed(arguments: Any) -> None:
     assert summary == {"small_exam_accuracy": pytest.approx(0.35), "small_exam_stderr": pytest.approx(0.0415, abs=1e-3)}
 
 
-def test_more_models_than_three_have_their_rows(arguments: Any) -> None:
+def test_more_models_than_three_have_their_rows_and_another_exam_is_not_shown(arguments: Any) -> None:
     inputs, outputs = arguments
     extra = Path("reports/scores/other")
     extra.mkdir()
-    scores = {"tasks": {"only_here": {"exact_match": {"value": 0.1, "stderr": 0.01, "n": 9}}}}
+    scores = {
+        "tasks": {"only_here": {"exact_match": {"value": 0.1, "stderr": 0.01, "n": 9}}},
+        "data": {"only_here": "r"},
+    }
     (extra / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     inputs["scores"].append(extra)
     _, board, _ = write((inputs, outputs))
     assert [row["name"] for row in board["models"]] == ["small", "large", "control", "other"]
     assert board["models"][-1]["validation_loss"] is None
     text = (outputs["output"] / "leaderboard.md").read_text(encoding="utf-8")
-    assert re.search(r"\| only_here +\| +9 \| +- \| +- \| +- \| +- \| +- \| +0\.100 ± 0\.010 \|", text)
+    said = "Exam scores are not compared: other has another set of questions than large."
+    assert board["not_compared"] == [said]
+    assert said in text
+    assert "only_here" not in text
+    assert "0.100 ±" not in text.partition("## Beside published models")[0]
+    assert "exam accuracy" not in text.partition("Exam, other questions (other)")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "measure", "said"),
+    [
+        ({"documents": "other"}, "", "Losses are not compared: control has another held-out text than large."),
+        ({"tokenizer": "other"}, "bits_per_byte", "control has another tokenizer than large"),
+        ({"targets": "other"}, "bits_per_byte", "control has another sample of the held-out text than large"),
+        ({"documents": ""}, "", "the held-out text of control is not recorded; run it again"),
+    ],
+)
+def test_losses_on_another_text_or_tokenizer_have_no_winner(
+    arguments: Any, changed: dict[str, str], measure: str, said: str
+) -> None:
+    path = Path("reports/train_control.json")
+    training = json.loads(path.read_text(encoding="utf-8"))
+    training["measured_on"] |= changed
+    path.write_text(json.dumps(training), encoding="utf-8")
+    summary, board, _ = write(arguments)
+    text, page = (
+        (arguments[1]["output"] / name).read_text(encoding="utf-8") for name in ("leaderboard.md", "index.html")
+    )
+    (reason,) = board["not_compared"]
+    assert said in reason
+    assert reason in text
+    assert reason in page
+    assert {row["name"]: row["loss_measure"] for row in board["models"]} == {
+        "small": "validation_loss",
+        "large": "validation_loss",
+        "control": measure,
+    }
+    row = next(line for line in text.splitlines() if line.startswith("| control"))
+    assert "3.2000" not in row
+    assert ("1.2800" in row) == bool(measure)
+    assert "loss_advantage_over_control" not in summary
+    assert "share_of_control_tokens" not in summary
+    assert "below the control" not in page
+    assert board["transfer"]["max_relative_logit_difference"] is not None  # the proof of growth needs no control
 
 
 def test_a_report_says_nothing_of_promotion_that_a_later_run_could_repeat(arguments: Any) -> None:

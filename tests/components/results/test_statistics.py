@@ -14,6 +14,8 @@ from components.errors import StepError
 from components.results.statistics import (
     Estimate,
     bits_per_byte,
+    cluster_sums,
+    crossed,
     detectable,
     holm,
     interval,
@@ -231,7 +233,7 @@ def test_an_effect_that_counts_as_detectable_is_found_in_eight_of_ten_cases(rate
         found = covered = 0
         for row in values:
             one = mean(row)
-            low, high = interval(one, [one])
+            low, high = interval(one)
             found += not low <= 0 <= high
             covered += low <= effect <= high
         return found / len(values), covered / len(values)
@@ -255,5 +257,150 @@ def test_what_has_no_spread_or_no_difference_needs_no_number():
     assert needed(Estimate(0.0, 0.1, 5)) is None
     assert needed(Estimate(0.1, None, 1)) is None
     found = paired([[1.0, 0.0, -1.0, 0.0, 1.0]])
-    assert found.detectable == pytest.approx(detectable(found.stderr))
+    assert found.detectable == pytest.approx(detectable(found.stderr, degrees=4))
     assert found.record()["needed"] == needed(Estimate(found.value, found.stderr, 5))
+
+
+def sizes_of(clusters: int, equal: bool) -> np.ndarray:
+    """Sizes of clusters of 20 questions each, or of very different sizes around 20."""
+    return np.full(clusters, 20) if equal else np.maximum(1, np.random.default_rng(7).geometric(1 / 20, clusters))
+
+
+@pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.parametrize("clusters", [10, 30])
+def test_a_clustered_interval_covers_the_mean_and_its_detectable_effect_is_found(clusters: int, equal: bool) -> None:
+    """Simulated passages that make their questions depend on one another: 95% intervals, and 80% power."""
+    draw, sizes = np.random.default_rng(17), sizes_of(clusters, equal)
+    labels = np.repeat(np.arange(clusters), sizes)
+    shares = sizes / sizes.sum()
+    true_error = math.sqrt(0.2 * (shares**2).sum() + 0.8 / sizes.sum())
+    covered = plainly = found = 0
+    times = 1_500
+    for _ in range(times):
+        values = draw.normal(0, math.sqrt(0.2), clusters)[labels] + draw.normal(0, math.sqrt(0.8), len(labels))
+        one = mean(values, labels)
+        low, high = interval(one)
+        covered += low <= 0 <= high
+        plainly += abs(one.value) <= 1.96 * one.stderr
+        effect = detectable(true_error, degrees=one.degrees)
+        found += not low + effect <= 0 <= high + effect
+    assert 0.93 <= covered / times <= 0.97
+    assert plainly / times < 0.8  # what counts all questions as independent
+    assert found / times == pytest.approx(0.8, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    "spread",  # of families, of seeds, of a family in a seed
+    [(0.1, 0.0, 0.1), (0.1, 0.02, 0.1), (0.05, 0.03, 0.1), (0.1, 0.05, 0.1), (0.0, 0.05, 0.1)],
+)
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_an_interval_over_families_and_seeds_covers_the_mean(spread: tuple[float, ...], seeds: int) -> None:
+    """What counts only families, or only seeds, misses the mean too often where both vary."""
+    draw, families, times = np.random.default_rng(23), 31, 1_500
+    of_family, of_seed, of_cell = spread
+    covered = found = 0
+    true_error = math.sqrt(of_family**2 / families + of_seed**2 / seeds + of_cell**2 / (families * seeds))
+    for _ in range(times):
+        values = draw.normal(0, 1, families) * of_family + draw.normal(0, 1, (seeds, 1)) * of_seed
+        one = crossed(values + draw.normal(0, of_cell, (seeds, families)))
+        covered += one.low <= 0 <= one.high
+        effect = detectable(true_error, degrees=one.degrees)
+        found += not one.low + effect <= 0 <= one.high + effect
+    assert 0.93 <= covered / times <= 0.975
+    assert found / times >= 0.74
+
+
+def test_only_both_levels_together_cover_the_mean() -> None:
+    draw, missed = np.random.default_rng(29), {"families": 0, "seeds": 0, "both": 0}
+    for _ in range(1_500):
+        values = draw.normal(0, 0.1, 31) + draw.normal(0, 0.04, (5, 1)) + draw.normal(0, 0.1, (5, 31))
+        both = crossed(values)
+        for name, (low, high) in {
+            "families": interval(mean(values.mean(axis=0))),
+            "seeds": interval(mean(values.mean(axis=1))),
+            "both": (both.low, both.high),
+        }.items():
+            missed[name] += not low <= 0 <= high
+    assert missed["both"] / 1_500 <= 0.07
+    assert missed["families"] / 1_500 > 0.07
+    assert missed["seeds"] / 1_500 > 0.07
+
+
+@pytest.mark.parametrize(("of_family", "of_seed"), [(0.1, 0.02), (0.05, 0.03)])
+def test_the_families_and_seeds_that_would_be_needed_do_find_the_effect(of_family: float, of_seed: float) -> None:
+    draw = np.random.default_rng(31)
+    pilot = draw.normal(0, of_family, 400) + draw.normal(0, of_seed, (150, 1)) + draw.normal(0, 0.1, (150, 400))
+    effect = 0.025
+    planned = crossed(pilot - pilot.mean() + effect)  # so large that its variances are known well
+    for families, seeds in ((planned.needed_units, 150), (400, planned.needed_seeds)):
+        assert families
+        assert seeds
+        assert families < 400 or seeds < 150
+        found = 0
+        for _ in range(500):
+            values = draw.normal(0, of_family, families) + draw.normal(0, of_seed, (seeds, 1))
+            one = crossed(effect + values + draw.normal(0, 0.1, (seeds, families)))
+            found += not one.low <= 0 <= one.high
+        assert found / 500 == pytest.approx(0.8, abs=0.08)  # the pilot's own variances are estimates
+
+
+def test_families_and_seeds_against_a_hand_made_analysis_of_variance() -> None:
+    values = np.array([[1.0, 2.0, 6.0], [3.0, 2.0, 10.0]])
+    found = crossed(values)
+    # Mean squares: units 24, seeds 6, cells 2; (24 + 6 - 2) / 6 is the variance of the mean 4.
+    assert found.value == 4.0
+    assert found.stderr == pytest.approx(math.sqrt(28 / 6))
+    assert found.degrees == pytest.approx(28**2 / (24**2 / 2 + 6**2 / 1 + 2**2 / 2))
+    assert (found.units, found.seeds) == (3, 2)
+    with pytest.raises(StepError, match="at least two seeds and two units"):
+        crossed(values[:1])
+
+
+def test_a_seed_effect_that_no_number_of_questions_removes_says_so() -> None:
+    values = np.array([[0.3] * 10, [-0.2] * 10, [0.1] * 10]) + np.random.default_rng(2).normal(0, 0.01, (3, 10))
+    found = crossed(values)
+    assert found.low < 0 < found.high
+    assert found.needed_units is None
+    assert found.needed_seeds > 3
+
+
+@given(st.lists(figures, min_size=2, max_size=40))
+def test_examples_that_are_each_a_cluster_have_the_plain_error(values: list[float]) -> None:
+    found = mean(values, list(range(len(values))))
+    assert found.clustered_stderr == pytest.approx(found.stderr, abs=1e-12)
+    assert found.degrees == pytest.approx(len(values) - 1)
+
+
+@given(st.lists(figures, min_size=4, max_size=20), st.integers(2, 5))
+def test_copies_of_a_question_add_nothing(values: list[float], copies: int) -> None:
+    """Clusters of equal size, against the error of their means; degrees of freedom are clusters - 1."""
+    repeated = mean(np.repeat(values, copies), np.repeat(np.arange(len(values)), copies))
+    assert repeated.clustered_stderr == pytest.approx(mean(values).stderr, abs=1e-12)
+    assert repeated.degrees == pytest.approx(len(values) - 1)
+    assert repeated.record()["clusters"] == len(values)
+
+
+def test_a_mean_over_families_counts_them_as_drawn_at_random() -> None:
+    families = [[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0]]
+    parts = [mean(family, [name] * len(family)) for name, family in zip("abc", families, strict=True)]
+    assert [part.error for part in parts] == [part.stderr for part in parts]  # one cluster has no clustered error
+    found = macro(parts)
+    assert found.stderr == pytest.approx(macro([mean(family) for family in families]).stderr)
+    assert found.clustered_stderr == pytest.approx(stats.sem([0.75, 1 / 3, 1.0]))
+    assert found.degrees == 2
+    both = paired(families, clusters=[[name] * len(family) for name, family in zip("abc", families, strict=True)])
+    assert (both.low, both.high) == pytest.approx(interval(found))
+    assert both.p_value == pytest.approx(0.25)  # 2 of 8 signs of three positive families
+    assert both.clusters == 3
+    assert macro([mean(family) for family in families]).clustered_stderr is None
+
+
+def test_clusters_within_tasks_are_kept_apart_from_tasks() -> None:
+    tasks = [[1.0, 1.0, 0.0, 0.0, 1.0, 1.0], [0.5, 0.25, 0.75]]
+    parts = [mean(tasks[0], ["a", "a", "b", "b", "c", "c"]), mean(tasks[1])]
+    found = macro(parts)
+    assert found.clustered_stderr == pytest.approx(math.hypot(1 / 3, parts[1].stderr) / 2)
+    assert parts[0].clustered_stderr == pytest.approx(1 / 3)
+    assert found.clusters == 6
+    assert cluster_sums(tasks[0], ["a", "a", "b", "b", "c", "c"])[0].tolist() == [2.0, 0.0, 2.0]
+    assert permutation_test([tasks[0]], clusters=[["a", "a", "b", "b", "c", "c"]]) == (0.5, "exact")
