@@ -31,9 +31,13 @@ class Standing:
     run: int | None
 
 
-def standings(points: Sequence[Standing]) -> go.Figure:
-    """Models by figure, the best at the top: ours in their run's colour with 95% intervals, published ones grey."""
-    points = sorted(points, key=lambda point: point.value)
+def standings(points: Sequence[Standing], lower: bool = False) -> go.Figure:
+    """Models by figure, the best at the top: ours in their run's colour with 95% intervals, published ones grey.
+
+    Args:
+        lower: the figures are bits per byte, of which fewer are better, instead of percentages.
+    """
+    points = sorted(points, key=lambda point: point.value, reverse=lower)
     figure = go.Figure()
     for ours in (True, False):
         some = [point for point in points if (point.run is not None) == ours]
@@ -55,7 +59,7 @@ def standings(points: Sequence[Standing]) -> go.Figure:
                 "width": 4,
                 "color": PUBLISHED,
             },
-            hovertemplate="%{y}: %{x:.1f}",
+            hovertemplate="%{y}: %{x:.3f}" if lower else "%{y}: %{x:.1f}",
         )
     figure.update_layout(
         height=90 + 26 * len({point.name for point in points}),
@@ -63,7 +67,7 @@ def standings(points: Sequence[Standing]) -> go.Figure:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         hovermode="closest",
     )
-    figure.update_xaxes(title="percent", rangemode="tozero", zeroline=False)
+    figure.update_xaxes(title="bits per byte" if lower else "percent", rangemode="tozero", zeroline=False)
     figure.update_yaxes(categoryorder="array", categoryarray=[escape(point.name) for point in points], automargin=True)
     return figure
 

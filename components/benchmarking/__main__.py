@@ -42,7 +42,7 @@ COMMAND = Command(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
         Argument(
             "suite",
-            "suite to run: exam, phi2, olmes, safety, or a YAML file like theirs; overrides benchmarking.suite",
+            "suite to run: exam, phi2, olmes, easy, safety, or a YAML file like theirs; overrides benchmarking.suite",
             required=False,
             type=str,
         ),

@@ -17,7 +17,7 @@ from components.benchmarking.gold import gold_bits
 from components.benchmarking.journal import CODE, Journal
 from components.benchmarking.programs import with_samples
 from components.benchmarking.safety import measure_safety
-from components.benchmarking.suites import EXAM, Suite, Task, join_reasons, plan, reason_of
+from components.benchmarking.suites import BITS, EXAM, Suite, Task, join_reasons, plan, reason_of
 from components.errors import StepError
 from components.files import atomic_directory, sha256_file, write_json
 from components.foreign.terminal import printable
@@ -214,7 +214,7 @@ def _ask_all(
         _warn(f"{name}: {reason}")
     asked: dict[str, TaskResult] = {}
     sandbox, refused = None, ""
-    if any(task.kind == "code" for task in suite.tasks):
+    if any(_runs_programs(task) for task in suite.tasks):
         sandbox, refused = _sandbox(params)
     journals: list[Journal] = []
     try:
@@ -223,7 +223,7 @@ def _ask_all(
             try:
                 scorer.journal = identity.journal(scorer, task)
                 journals.append(scorer.journal)
-                if task.kind == "code" and sandbox is None:
+                if _runs_programs(task) and sandbox is None:
                     raise StepError(refused)
                 found = _ask(scorer, task, limit, sandbox, params.gold_bits)
             except BaseException as error:  # noqa: BLE001 - see reason_of
@@ -242,6 +242,10 @@ def _ask_all(
     return asked, failed
 
 
+def _runs_programs(task: Task) -> bool:
+    return task.kind == "code" and task.headline != BITS
+
+
 def _sandbox(params: BenchmarkingParams) -> tuple["Sandbox | None", str]:
     """The sandbox, or the reason why programs cannot run here. It is checked before the model spends time on them."""
     from components.sandbox import Sandbox
@@ -258,13 +262,25 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
         records = [{"task": task.name} | record for record in records]
         return TaskResult(records, scores, groups=groups, texts=[record["question"] for record in records])
     from components.benchmarking.programs import Judge
-    from components.benchmarking.tasks import build_tasks, explained, run_tasks
+    from components.benchmarking.tasks import asked_alone, build_tasks, explained, run_tasks
 
     judge = Judge(sandbox) if sandbox is not None and task.kind == "code" else None
     built = build_tasks([task], judge)
+    one = built[task.name]
+    if task.headline == BITS and one.OUTPUT_TYPE == "generate_until":
+        with explained(task, only_rows=True):
+            samples = asked_alone(one, limit)
+        bits = gold_bits(one, samples, scorer)
+        if bits is None:
+            raise StepError("an example has no correct answer; correct the file in the data folder (--data-dir)")
+        rows = rows_of.unique_ids(rows_of.referenced(task, one, samples))
+        records = [row | {BITS: b} for row, b in zip(rows, bits, strict=True)]
+        return TaskResult(
+            records, score_task(task, records, [BITS]), texts=_texts(one, samples), headline=BITS, share=False
+        )
     with explained(task, only_rows=True):
         evaluated = run_tasks(scorer, built, limit)
-    samples, one = evaluated["samples"][task.name], built[task.name]
+    samples = evaluated["samples"][task.name]
     if one.OUTPUT_TYPE == "multiple_choice":
 
         def unconditional(pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -274,7 +290,8 @@ def _ask(scorer: "ChoiceScorer", task: Task, limit: int, sandbox: "Sandbox | Non
     elif one.OUTPUT_TYPE == "generate_until":
         records = rows_of.generated(task, one, samples, judge.verdicts if judge else ())
         if gold:
-            records = _with_bits(records, task, lambda: gold_bits(one, samples, scorer))
+            with scorer.counting_no_truncation():  # the prompts were counted when their answers were generated
+                records = _with_bits(records, task, lambda: gold_bits(one, samples, scorer))
     else:
         records = rows_of.rated(task, one, samples)
     records = rows_of.with_all_metrics(rows_of.unique_ids(records))
@@ -333,6 +350,8 @@ def _scores(suite: Suite, asked: Mapping[str, TaskResult], failed: Mapping[str, 
     known = (replace(t, headline=asked[t.name].headline or t.headline) if t.name in asked else t for t in suite.tasks)
     suite = replace(suite, tasks=tuple(known))
     other_scales = {task.benchmark for task in suite.tasks if task.name in asked and not asked[task.name].share}
+    if {task.headline for task in suite.tasks if task.name in asked} == {BITS}:
+        other_scales = set()  # their scale is the same
     tasks = {name: found.scores for name, found in asked.items()}
     benchmarks = benchmark_scores(suite, tasks, {name: found.records for name, found in asked.items()}, failed)
     categories, overall = group(suite, benchmarks, other_scales)
@@ -413,16 +432,15 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
         return None if value is None else round(value, 6)
 
     def headline(figures: Mapping[str, Any], metric: str = "") -> float | None:
-        name = next((m for m in (metric, "acc", *HEADLINES) if m in figures), None)
+        name = next((m for m in (metric, *mains) if m in figures), None)
         return rounded(figures[name]["value"]) if name else None
 
-    main = next((overall[m] for m in ("acc", *HEADLINES) if m in overall), {"value": None, "stderr": None, "n": 0})
+    mains = main_metrics(scores)
+    main = next((overall[m] for m in mains if m in overall), {"value": None, "stderr": None, "n": 0})
     summary = {
-        "accuracy": rounded(main["value"]),
+        **({} if mains[0] == BITS else {"accuracy": rounded(main["value"])}),
         "stderr": rounded(main["stderr"]),
-        **{
-            name: rounded(overall[name]["value"]) for name in ("chance", "majority", "bits_per_byte") if name in overall
-        },
+        **{name: rounded(overall[name]["value"]) for name in ("chance", "majority", BITS) if name in overall},
         "examples": main["n"],
         "truncated_prompts": scores["truncated_prompts"],
         "categories": {name: headline(entry) for name, entry in scores["categories"].items()},
@@ -439,8 +457,12 @@ def summarise(suite: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     return {suite: summary}
 
 
-# The main metric of an average is the first of these that it has.
-HEADLINES = ("accuracy", "answer_match", "exact_match", "pass@1", "safety", "safety_all")
+HEADLINES = ("acc", "accuracy", "answer_match", "exact_match", "pass@1", "safety", "safety_all")
+
+
+def main_metrics(scores: Mapping[str, Any]) -> tuple[str, ...]:
+    """The main metric of the suite's averages is the first of these that they have."""
+    return (BITS, *HEADLINES) if set(scores.get("headlines", {}).values()) == {BITS} else HEADLINES
 
 
 def tracked_figures(output: Path) -> dict[str, float]:
@@ -454,7 +476,7 @@ def tracked_figures(output: Path) -> dict[str, float]:
         entries |= {f"{group_name}.{name}": entry for name, entry in scores[group_name].items()}
     found = {}
     for name, entry in entries.items():
-        metric = next((m for m in ("acc", *HEADLINES) if m in entry), None)
+        metric = next((m for m in main_metrics(scores) if m in entry), None)
         parts = entry[metric] | {"chance_stderr": (entry.get("chance") or {}).get("stderr")} if metric else {}
         for part, value in parts.items():
             if value is not None:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from components.benchmarking.records import first_samples
 from components.documents import ROWS_PER_GROUP, count_documents, read_batches
 from components.foreign.tokenizer_file import open_tokenizer
-from components.results.statistics import mean
+from components.results.statistics import all_or_none, mean
 from components.running.progress import Progress
 from components.text.ngrams import RunSet, all_runs, beginnings, shared_runs, word_hashes, words_in
 from components.text.paraphrases import STEM, Paraphrases
@@ -129,17 +129,18 @@ def contamination(asked: Mapping[str, Any], corpus: Sequence[Path]) -> dict[str,
     Args:
         asked: by task, an object with `records` and `texts`, one of each per example; adds `in_corpus` to each record.
     """
-    examples, metrics = [], {}
+    examples, metrics, clusters = [], {}, {}
     for task, found in asked.items():
         rows = zip(found.records, found.texts, strict=True)
         examples += [Example(task, record["id"], text) for record, text in rows]
         names = [name for name in found.scores if name in found.records[0]]
         metrics[task] = {name: [record[name] for record in found.records] for name in names}
+        clusters[task] = [record.get("cluster") for record in found.records]
     report = find_overlap(examples, corpus)
     records = [record for found in asked.values() for record in found.records]
     for record, overlap in zip(records, report.overlaps, strict=True):
         record["in_corpus"] = overlap.dirty
-    return summarise(examples, report, metrics)
+    return summarise(examples, report, metrics, clusters)
 
 
 def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
@@ -166,7 +167,10 @@ def find_overlap(examples: Sequence[Example], corpus: Sequence[Path]) -> Report:
 
 
 def summarise(
-    examples: Sequence[Example], report: Report, metrics: Mapping[str, Mapping[str, Sequence[float | None]]]
+    examples: Sequence[Example],
+    report: Report,
+    metrics: Mapping[str, Mapping[str, Sequence[float | None]]],
+    clusters: Mapping[str, Sequence[str | None]] | None = None,
 ) -> dict[str, Any]:
     """The `contamination` entry of scores.json.
 
@@ -174,6 +178,7 @@ def summarise(
         examples: the examples that were searched for, grouped by task.
         report: the result of the search.
         metrics: by task, each metric's values in the order of the task's examples; None if an example has none.
+        clusters: by task, the cluster of each example; None if an example has none.
 
     Returns:
         `corpus`, and `tasks`: n (words per n-gram), examples, checked, dirty, overlap (dirty / checked), coverage (mean),
@@ -190,9 +195,12 @@ def summarise(
         dirty = [overlap for overlap in checked if overlap.dirty]
         clean = {}
         for metric, values in metrics.get(task, {}).items():
-            left = [v for v, overlap in zip(values, found, strict=True) if v is not None and not overlap.dirty]
+            labels = (clusters or {}).get(task) or [None] * len(members)
+            rows = zip(values, labels, found, strict=True)
+            left = [(value, label) for value, label, overlap in rows if value is not None and not overlap.dirty]
             if left:
-                clean[metric] = mean(left).record()
+                own = all_or_none(label for _, label in left)
+                clean[metric] = mean([value for value, _ in left], own).record()
         tasks[task] = {
             "n": report.n[task],
             "examples": len(members),

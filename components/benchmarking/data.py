@@ -62,7 +62,16 @@ def hellaswag(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-PREPARATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"boolq": boolq, "hellaswag": hellaswag}
+def answerable(row: dict[str, Any]) -> dict[str, Any] | None:
+    """SQuAD 2.0's questions that have an answer."""
+    return row if row["answers"]["text"] else None
+
+
+PREPARATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {  # None leaves the row out
+    "boolq": boolq,
+    "hellaswag": hellaswag,
+    "answerable": answerable,
+}
 
 
 def offline(place: Place) -> None:

@@ -32,8 +32,7 @@ def gold_bits(built: Any, samples: Sequence[Mapping[str, Any]], scorer: "ChoiceS
     for sample, answer in zip(asked, answers, strict=True):
         prompt = sample["arguments"][0][0]
         pairs.append((prompt, answer if prompt[-1:].isspace() or _is_program(sample) else _delimiter(built) + answer))
-    with scorer.counting_no_truncation():  # these prompts were counted when their answers were generated
-        found = scorer.score_pairs(pairs)
+    found = scorer.score_pairs(pairs)
     return bits_per_byte([logprob for logprob, _ in found], answers).tolist()
 
 

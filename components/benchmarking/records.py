@@ -110,6 +110,14 @@ def rated(task: Task, built: Any, samples: Samples) -> list[dict[str, Any]]:
     return records
 
 
+def referenced(task: Task, built: Any, samples: Samples) -> list[dict[str, Any]]:
+    """Rows of a task of which only the correct answer is rated."""
+    return [
+        _record(task, sample) | {"question": _question(built, sample["doc"]), "target": str(sample["target"])}
+        for sample in samples
+    ]
+
+
 def _renamed(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics, renamed where another column has the same name."""
     return {f"{name}_score" if name in COLUMNS else name: value for name, value in metrics.items()}

@@ -17,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
 from components.benchmarking.definitions import check_changes, read_definition
 from components.benchmarking.exam import REWORDED, TaskData, load_exam
-from components.benchmarks import FOLDER
+from components.benchmarks import FOLDER, inherited, known_suites
 from components.benchmarks.data import Place, Rows
 from components.errors import StepError, is_panic, shortened
 from components.foreign import yaml_text
 from components.foreign.confined import inside
 
 EXAM = "exam"
+BITS = "bits_per_byte"
 LETTERS = "ABCDEFGHIJ"
 Count = Annotated[int, Field(ge=0)]
 
@@ -63,7 +64,8 @@ class Entry(_Strict):
         hub: data set on the hub; the definition's own if it names one.
         where: the rows of the files to use, as values by field.
         shots: number of worked examples; `shots_from` is their file if they are not in the definition or a split.
-        headline: the metric that averages use.
+        headline: the metric that averages use. With bits_per_byte, nothing is generated, and of OLMES's two forms only the
+            cloze form is scored, since letters would be at chance.
         average: how a benchmark of several parts is averaged: over tasks, or over all examples.
         cluster: field of a row that questions share if they depend on one another, such as their passage; the parts of a
             benchmark are clusters without it.
@@ -79,7 +81,7 @@ class Entry(_Strict):
     get: str = ""
     note: str = ""
     where: dict[str, str] = {}
-    prepare: Literal["", "boolq", "hellaswag"] = ""
+    prepare: Literal["", "boolq", "hellaswag", "answerable"] = ""
     shots: Count = 0
     shots_from: ShotsFrom | None = None
     sample: Sample | None = None
@@ -162,7 +164,7 @@ class Suite:
 
 def known() -> list[str]:
     """Names of the suites that come with the project."""
-    return sorted([EXAM, *(path.stem for path in FOLDER.glob("*.yaml"))])
+    return sorted([EXAM, *known_suites()])
 
 
 def plan(name: str, place: Place) -> Suite:
@@ -191,7 +193,7 @@ def plan(name: str, place: Place) -> Suite:
                 break
     if not tasks:
         raise StepError(f"suite {name!r}: no task can be run: {join_reasons(failed)}")
-    average = {b: "best" if e.kind == "olmes" else e.average for b, e in entries.items()}
+    average = {b: "best" if e.kind == "olmes" and e.headline != BITS else e.average for b, e in entries.items()}
     whole = tuple(task for task in tasks if task.benchmark not in failed)
     return Suite(Path(name).stem, whole, average, failed, absent=tuple(absent))
 
@@ -251,9 +253,10 @@ def _entries(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     entries, failed = {}, {}
     for name, values in content["tasks"].items():
         try:
-            entries[name] = Entry.model_validate(values)
-        except ValidationError as error:
-            failed[name] = f"{path.name}: task {name!r}: " + _first(error)
+            entries[name] = Entry.model_validate(inherited(name, values))
+        except ValueError as error:
+            said = _first(error) if isinstance(error, ValidationError) else str(error)
+            failed[name] = f"{path.name}: task {name!r}: {said}"
     return entries, failed
 
 
@@ -368,7 +371,7 @@ def _splits(entry: Entry, config: dict[str, Any], place: Place) -> tuple[dict[st
         if not rows:
             raise MissingData(f"the data is missing: {_remedy(entry, file, hub['path'])}")
         try:
-            splits[split] = [change(dict(row)) for row in rows]
+            splits[split] = [row for given in rows if (row := change(dict(given))) is not None]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StepError(
                 f"{file}: a row cannot be read as {entry.prepare}: {type(error).__name__} {error}; correct it in the data folder (--data-dir)"
@@ -399,7 +402,9 @@ def _examples(entry: Entry, place: Place) -> Rows | None:
         )
     change = PREPARATIONS.get(entry.prepare, lambda row: row)
     try:
-        return [change(dict(row[given.field] if given.field else row)) for row in rows[: entry.shots]]
+        return [
+            row for each in rows[: entry.shots] if (row := change(dict(each[given.field] if given.field else each)))
+        ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StepError(
             f"{given.file}: a worked example cannot be read: {type(error).__name__} {error}; correct it in the data folder (--data-dir)"
@@ -416,6 +421,8 @@ def _forms(entry: Entry, name: str) -> list[tuple[str, str, str, dict[str, Any]]
         "doc_to_choice": f"{{{{'{LETTERS}'[:({entry.choices})|length]|list}}}}",
     }
     metrics = mean_metrics("acc", "acc_norm") if "doc_to_target" not in cloze else mean_metrics("acc")
+    if entry.headline == BITS:
+        return [(name, "cloze", BITS, {**both, **cloze, "metric_list": metrics})]
     return [
         (f"{name}_cloze", "cloze", entry.headline, {**both, **cloze, "metric_list": metrics}),
         (f"{name}_letters", "letters", "acc", {**both, **letters, "metric_list": mean_metrics("acc")}),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.benchmarking import squad
 from components.benchmarking.definitions import check_metrics
-from components.benchmarking.suites import Task, mean_metrics
+from components.benchmarking.suites import BITS, Task, mean_metrics
 from components.benchmarking.time_limit import bounded
 from components.errors import StepError
 from components.foreign.templates import render_prompt
@@ -93,6 +93,8 @@ def configured(task: Task, judge: "Judge | None" = None) -> tuple[dict[str, Any]
         # lm-eval's own filter keeps only the first completion.
         every = [{"name": "none", "filter": [{"function": "take_first_k", "k": samples}]}]
         config |= {"metric_list": mean_metrics(*metrics(samples)), "process_results": judged, "unsafe_code": False}
+        if judge is None and task.headline == BITS:
+            config["metric_list"] = [{"metric": "bypass"}]  # lm-eval would look for the others on the hub
         config["filter_list"] = every if samples > 1 else None
         if examples is not None:
             config["fewshot_config"] = {"sampler": "first_n", "samples": examples}
@@ -188,6 +190,23 @@ def run_tasks(model: Any, tasks: Mapping[str, Any], limit: int) -> dict[str, Any
     finally:
         for name, task in tasks.items():
             task._aggregation_list = theirs[name]
+
+
+def asked_alone(built: Any, limit: int) -> list[dict[str, Any]]:
+    """The samples that lm-eval would log of a task whose answers are generated, without any answer."""
+    from lm_eval.utils import hash_string
+
+    built.build_all_requests(limit=limit or None)
+    return [
+        {
+            "doc_id": request.doc_id,
+            "doc": request.doc,
+            "target": built.doc_to_target(request.doc),
+            "arguments": [request.args],
+            "prompt_hash": hash_string(request.args[0]),
+        }
+        for request in built.instances
+    ]
 
 
 def _later(_: Any) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.benchmarks import FOLDER
+from components.benchmarks import FOLDER, inherited, known_suites
 from components.benchmarks.data import Place
 from components.errors import StepError
 from components.foreign import yaml_text
@@ -91,14 +91,15 @@ def _files(suite: str) -> Iterator[tuple[str, str, dict[str, list[str]]]]:
     """(benchmark, file of its questions, values to select rows by) of a suite."""
     if suite == EXAM:
         return
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    known = known_suites()
     path = FOLDER / f"{suite}.yaml" if suite in known else Path(suite)
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         names = ", ".join(known)
         raise StepError(f"decontamination: suite {suite!r} is unknown; expected one of {names}, or a YAML file's path")
     try:
         tasks = yaml_text.read(path)["tasks"]
-        for benchmark, entry in tasks.items():
+        for benchmark, given in tasks.items():
+            entry = inherited(benchmark, given)
             parts = entry.get("parts") or [""]
             where = {
                 field: sorted({value.replace("{part}", part) for part in parts})

@@ -9,7 +9,7 @@ from components.params.section import Fraction, Section, refuse_repeats
 
 class BenchmarkingParams(Section):
     suite: str = Field(
-        "exam", description="Suite of tasks to run: exam, phi2, olmes, safety, or your own YAML file of that form"
+        "exam", description="Suite of tasks to run: exam, phi2, olmes, easy, safety, or your own YAML file of that form"
     )
     data_dir: str = Field(
         "",

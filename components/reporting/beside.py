@@ -15,6 +15,7 @@ from components.results.published import (
     protocol,
     published_by_protocol,
     rows_in,
+    unit,
 )
 from components.results.tables import Table
 
@@ -48,7 +49,10 @@ BLOG_NOTE = (
 NOT_SCORED = (
     " Our models have only scores on the exam; `python -m components.benchmarking --suite phi2` measures the others."
 )
-GROUP_NOTE = "Percent, ours ± one standard error. Published scores are shown only if their protocol is the same."
+GROUP_NOTE = (
+    "Percent, or bits per byte of the correct answer, where lower is better; ours ± one standard error. Published scores are "
+    "shown only if their protocol is the same."
+)
 
 
 def _standings_table(
@@ -58,14 +62,14 @@ def _standings_table(
     note: str,
     of_one_metric: bool = False,
 ) -> Table:
-    ids = [column["id"] for column in columns]
     rows, shown = [], rows_in(standings, columns)
     for row in shown:
         where = f"[{standings['sources'][row['source']]['number']}]" if row["source"] else f"({measured_as(row)})"
-        rows.append([f"{row['title']} {where}", *(percent_cell(row["figures"].get(i)) for i in ids)])
+        cells = (score_cell(row["figures"].get(column["id"]), column["metric"]) for column in columns)
+        rows.append([f"{row['title']} {where}", *cells])
     header = ["model", *(column_title(column, of_one_metric) for column in columns)]
     kinds = [row["kind"] for row in shown]
-    detected = [_detected([row["figures"].get(i) for row in shown]) for i in ids]
+    detected = [_detected([row["figures"].get(c["id"]) for row in shown], c["metric"]) for c in columns]
     if any(detected):
         rows.append([DETECTED, *(cell or DASH for cell in detected)])
         kinds.append("")
@@ -76,10 +80,11 @@ def _standings_table(
 DETECTED = "detects, from another model"
 
 
-def _detected(cells: Sequence[Mapping[str, Any] | None]) -> str:
-    """The largest of the smallest differences from another model that our scores in a column detect, in percent."""
+def _detected(cells: Sequence[Mapping[str, Any] | None], metric: str) -> str:
+    """The largest of the smallest differences from another model that our scores in a column detect."""
+    scale, digits = unit(metric)
     known = [found for cell in cells if cell and (found := from_another(cell.get("stderr")))]
-    return f"{100 * max(known):.1f}" if known else ""
+    return f"{scale * max(known):.{digits}f}" if known else ""
 
 
 def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
@@ -91,16 +96,16 @@ def column_title(column: Mapping[str, Any], of_one_metric: bool = False) -> str:
     return ", ".join(filter(None, (named, shots, form)))
 
 
-def percent_cell(cell: Mapping[str, Any] | None) -> str:
-    """A share as percent, with its standard error if it was measured."""
+def score_cell(cell: Mapping[str, Any] | None, metric: str) -> str:
+    """A share in percent, bits per byte as they are; with the standard error if it was measured."""
     if cell is None:
         return DASH
-    error, clustered = cell.get("stderr"), cell.get("clustered_stderr")
     mark = f" {CUT}" if cell.get("truncated") else ""
-    if error is None:
+    if "n" not in cell:
         return percent(cell["value"]) + mark
-    whole = None if clustered is None else 100 * clustered
-    return f"{100 * cell['value']:.1f}{error_words(100 * error, whole, cell.get('clusters'), 1)}{mark}"
+    scale, digits = unit(metric)
+    own, whole = (None if error is None else scale * error for error in (cell["stderr"], cell.get("clustered_stderr")))
+    return f"{scale * cell['value']:.{digits}f}{error_words(own, whole, cell.get('clusters'), digits)}{mark}"
 
 
 def published_table(board: Mapping[str, Any]) -> Table:

@@ -13,7 +13,7 @@ from components.results.statistics import Estimate, all_or_none, macro
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A score in [0, 1] with its standard error, number of examples and baselines without a model.
+    """A score with its standard error, number of examples and baselines without a model: in [0, 1], or in bits per byte.
 
     Unknown values are None.
 

@@ -57,7 +57,7 @@ def suite_differences(case: Case) -> list[dict[str, Any]]:
 
     Returns:
         one object per pair and suite: `suite`, `of`, `against` and `benchmarks`, by benchmark (`name/form` if it has
-        several) the fields of a Difference with `metric`, `bits_per_byte` (as above) and `p_adjusted`, its p-value
+        several) the fields of a Difference with `metric`, `bits_per_byte` (as above; None if it is the metric) and `p_adjusted`, its p-value
         adjusted for the number of benchmarks (Holm).
     """
     found = []
@@ -80,7 +80,7 @@ def suite_differences(case: Case) -> list[dict[str, Any]]:
             rows = {
                 f"{benchmark}/{form}" if several[benchmark] > 1 else benchmark: {"metric": metrics[scores[0].task]}
                 | difference(_strata(scores, tasks))
-                | {"bits_per_byte": _bits(scores, bits)}
+                | {"bits_per_byte": None if metrics[scores[0].task] == "bits_per_byte" else _bits(scores, bits)}
                 for (benchmark, form), scores in members.items()
             }
             for row, p_value in zip(rows.values(), holm([row["p_value"] for row in rows.values()]), strict=True):

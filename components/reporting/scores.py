@@ -15,7 +15,8 @@ from components.results.statistics import Estimate, all_or_none
 # The main metric of a task is the first of these that it has, else any other score.
 ACCURACIES = ("acc", "accuracy", "answer_match", "exact_match", "pass@1", "acc_norm", "f1")
 OVERALL = "overall"
-NO_SCORES = ("bits_per_byte", "chance", "majority")
+BITS = "bits_per_byte"
+NO_SCORES = (BITS, "chance", "majority")  # unless bits per byte are the headline
 NAMES = {"accuracy": "acc", "pass_at_1": "pass@1", "safety_score": "safety"}  # as in published.yaml
 
 
@@ -27,7 +28,7 @@ def read_scores(directory: Path) -> Scores:
     accuracies, such as the safety score, are left out if there are accuracies.
 
     Raises:
-        StepError: missing, not JSON, no task, or a task without a score in [0, 1].
+        StepError: missing, not JSON, no task, or a task with neither a score in [0, 1] nor bits per byte as headline.
     """
     path = Path(directory) / "scores.json"
     content = read_object(path)
@@ -36,15 +37,17 @@ def read_scores(directory: Path) -> Scores:
     tasks = {
         name: _score(path, f"tasks.{name}", entry, about.get(name, {}), (protocols.get(name) or {}).get("metric"))
         for name, entry in sorted(mapping(path, content, "tasks").items())
-        if (protocols.get(name) or {}).get("scale") != "other"  # such as a perplexity
+        # any other scale, such as a perplexity, has no mean
+        if (about_task := protocols.get(name) or {}).get("scale") != "other" or about_task.get("metric") == BITS
     }
+    only_bits = BITS if all(score.metric == BITS for score in tasks.values()) else None
     if not tasks:
         raise StepError(
             f"{path}: `tasks` is empty or has no score that is a share of right answers; run the benchmark on a suite "
             "with such a score, or leave the folder out of --scores"
         )
     categories = {
-        name: _score(path, f"categories.{name}", entry)
+        name: _score(path, f"categories.{name}", entry, headline=only_bits)
         for name, entry in sorted(mapping(path, content, "categories", {}).items())
     }
     accuracies = [score for score in tasks.values() if score.metric in ACCURACIES]
@@ -57,7 +60,7 @@ def read_scores(directory: Path) -> Scores:
         bits_per_byte=_mean_bits(path, content["tasks"]),
         weights=text(path, content.get("checkpoint"), "weights_sha256"),
         examples=read_examples(examples, {name: score.metric for name, score in tasks.items()}),
-        bits=read_examples(examples, dict.fromkeys(tasks, "bits_per_byte"), required=False),
+        bits=read_examples(examples, dict.fromkeys(tasks, BITS), required=False),
         suite=suite,
         measured=tuple(
             [_measured(path, suite, name, content, about.get(name, {})) for name in tasks]
@@ -174,6 +177,8 @@ def _score(
         )
     inside = f"{where}.{metric}."
     found = _estimate(path, metrics[metric], inside)
+    if metric == BITS:
+        return Accuracy(**found, metric=metric, overlap=(overlap or {}).get("overlap"))
     if not 0 <= found["value"] <= 1:
         raise StepError(f"{path}: `{inside}value` is {found['value']}; expected a score from 0 to 1, not a percentage")
     return Accuracy(
@@ -212,13 +217,17 @@ def _clean(path: Path, overlap: Mapping[str, Any], where: str) -> dict[str, Esti
 def _measured(path: Path, suite: str, task: str, content: Mapping[str, Any], overlap: Mapping[str, Any]) -> Measured:
     """A task's score by all its metrics, with its protocol from the file."""
     metrics, entry = {}, content["tasks"][task]
+    protocol = (content.get("protocols") or {}).get(task) or {}
     for metric, figures in entry.items():
-        if metric in NO_SCORES or not isinstance(figures, dict) or "value" not in figures:
+        if (
+            (metric in NO_SCORES and metric != protocol.get("metric"))
+            or not isinstance(figures, dict)
+            or "value" not in figures
+        ):
             continue
         found = _estimate(path, figures, f"tasks.{task}.{metric}.")
         if found["n"] is not None:
             metrics[NAMES.get(metric, metric)] = Estimate(**found)
-    protocol = (content.get("protocols") or {}).get(task) or {}
     benchmark = protocol.get("benchmark") or benchmark_of(task)
     average = (content.get("averages") or {}).get(benchmark, "")
     return Measured(
@@ -266,10 +275,9 @@ def _baseline(path: Path, where: str, entry: Mapping[str, Any], name: str, part:
 
 def _mean_bits(path: Path, tasks: Mapping[str, Any]) -> float | None:
     """Mean over tasks of their bits per byte; None unless every task has it."""
-    if not all(isinstance(task.get("bits_per_byte"), dict) for task in tasks.values()):
+    if not all(isinstance(task.get(BITS), dict) for task in tasks.values()):
         return None
     values = all_or_none(
-        number(path, task["bits_per_byte"], "value", where=f"tasks.{name}.bits_per_byte.")
-        for name, task in tasks.items()
+        number(path, task[BITS], "value", where=f"tasks.{name}.{BITS}.") for name, task in tasks.items()
     )
     return None if values is None else math.fsum(values) / len(values)

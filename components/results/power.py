@@ -8,7 +8,7 @@ from components.results.statistics import detectable
 
 LEGEND = (
     "detects: the smallest true difference that this many questions distinguish from 0 in 8 of 10 cases; of a score, from "
-    "chance, and from the score of another model of the same size on the same questions, where it is an upper limit"
+    "chance, and from another model that scores alike on these questions, without counting clusters"
 )
 
 
@@ -23,10 +23,11 @@ def from_chance(chance_stderr: float | None) -> float | None:
 
 
 def from_another(stderr: float | None) -> float | None:
-    """The largest value of the smallest difference from another model that a score's questions detect.
+    """The smallest difference from another model that a score's questions detect.
 
-    It holds for answers that are independent given the question's task. Answers that agree make the paired difference
-    more precise than this.
+    It is an estimate before the other model is known: for one that scores alike, whose answers are independent given the
+    question's task. Answers that agree make the paired difference more precise, and families or passages on which the
+    models differ by different amounts less; its own minimum detectable effect counts both.
 
     Args:
         stderr: of the score, without clusters, since their difficulty is the same for both models.

@@ -24,7 +24,7 @@ MEASURED, PUBLISHED = "measured", "published"
 UNSTATED = "unstated"
 EXAM = "exam"  # the suite of each run, and the first comparison of models
 DASH = "-"
-NO_SHARES = ("bits_per_byte", "perplexity")  # metrics that are not shares from 0 to 1
+LOWER_IS_BETTER = ("bits_per_byte", "perplexity", "validation_loss")  # these are not shares from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Measured:
     Attributes:
         task: name; several tasks may belong to one benchmark, such as the subjects of MMLU.
         benchmark: one of the file's benchmarks, or another name.
-        metrics: estimate by metric.
+        metrics: estimate by metric; bits per byte only if they are the headline.
         overlap: share of the examples that occur in the training corpus; None if it was not searched.
         clean: estimates over the other examples, by metric.
         suite: name of the suite; tasks of one suite are averaged together.
@@ -302,9 +302,8 @@ def measured_as(row: Mapping[str, Any]) -> str:
 
 def protocol(column: Mapping[str, Any]) -> tuple[str, str, str]:
     """Metric, shots and form of a column in words; empty if not stated or obvious."""
-    metric = (
-        "metric not stated" if column["metric"] == UNSTATED else column["metric"].replace("exact_match", "exact match")
-    )
+    words = {UNSTATED: "metric not stated", "exact_match": "exact match", "bits_per_byte": "bits per byte"}
+    metric = words.get(column["metric"], column["metric"])
     shots = "" if column["shots"] is None else f"{column['shots']}-shot"
     return metric, shots, "" if column["subject"] in (column["group"], EXAM) else column["form"]
 
@@ -340,6 +339,11 @@ def _published_rows(reference: Reference) -> list[dict[str, Any]]:
         )
         row["figures"][figure.column.id] = {"value": figure.value}
     return list(rows.values())
+
+
+def unit(metric: str) -> tuple[int, int]:
+    """The factor and the number of decimals with which a metric is shown: percent for a share, else its own unit."""
+    return (1, 3) if metric in LOWER_IS_BETTER else (100, 1)
 
 
 def percent(value: float) -> str:
@@ -388,7 +392,7 @@ def _suite_cells(scores: Sequence[Measured], reference: Reference) -> dict[Colum
     for (benchmark, shots, form), parts in alike.items():
         average = parts[0].average or reference.benchmarks.get(benchmark, {}).get("average")
         for metric in parts[0].metrics:
-            if metric not in NO_SHARES and all(metric in part.metrics for part in parts):
+            if metric != "perplexity" and all(metric in part.metrics for part in parts):
                 cells[Column(benchmark, metric, shots, form)] = _benchmark_cell(parts, metric, average)
     return cells
 

@@ -298,7 +298,7 @@ def paired(
         p_value,
         method,
         whole.n,
-        detectable(whole.error, confidence, degrees=whole.degrees) if whole.error is not None else None,
+        detectable(whole.error, confidence, degrees=whole.degrees) if whole.error else None,  # 0: nothing varies
         needed(whole, confidence),
         whole.clusters,
         whole.clustered_stderr,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from components.phi import checkpoint
-from components.results.comparability import TAG, Basis, digest
+from components.results.comparability import Basis, digest
 from components.tracking import weights_sha256
 from components.training.callbacks import Curve
 from components.training.cost import Cost
@@ -31,7 +31,6 @@ def summarize(run: Training, curve: Curve) -> dict[str, Any]:
         "validation_tokens": int(curve.held_out.tokens.sum()),
         "bits_per_byte": last["bits_per_byte"],
         "by_kind": curve.last.by_kind(),
-        TAG: basis_of(run, curve.held_out).record(),
         "activations": str(run.start.model.dtype).removeprefix("torch."),
     }
 

@@ -20,7 +20,7 @@ from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.model import Phi
 from components.phi.weights import NEW_PARAMETERS, OPTIMIZER
-from components.results.comparability import TAG, Basis
+from components.results.comparability import TAG
 from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker, state_folder, weights_sha256
@@ -31,7 +31,7 @@ from components.training.data import BatchLoader, HeldOut
 from components.training.distillation import forward_flops, taught_steps
 from components.training.module import PhiTraining
 from components.training.processes import rank
-from components.training.records import lineage_of, summarize
+from components.training.records import basis_of, lineage_of, summarize
 from components.training.resume import Due, State, StateFolder, read_state, run_key
 from components.training.share import Along, shares
 from components.training.start import Start, Training, open_start, sequences_read
@@ -79,16 +79,17 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     curve = Curve(held_out, tracker, cost_of(start, settings, steps), along)
     base = outputs.get("state") or state_folder() / "training"
     training = Training(inputs["model"], params, tokens, steps, loader, start)
+    basis = basis_of(training, held_out)
+    tracker.tags(basis.tag())
     with resumable(base, run_key(facts_of(training))) as (folder, saved):
         model, optimizer = fit(training, curve, tracker, folder, saved)
         if rank():
             sys.exit(0)  # the first device's process does the rest
         save(training, model, optimizer, curve, outputs)
-    summary = summarize(training, curve)
+    summary = summarize(training, curve) | {TAG: basis.record()}
     if carried := shares(start.initial, model, held_out):
         summary["growth"] = carried | {"along": curve.along_training()}
     summary["checkpoint_sha256"] = weights_sha256(outputs["output"])
-    tracker.tags(Basis.of(summary[TAG]).tag())
     tracker.model(outputs["output"], "model", summary)
     return summary
 

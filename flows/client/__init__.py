@@ -8,7 +8,7 @@ two seconds of CPU.
 """
 
 from flows import access
-from flows.client.records import Records, parameters, scores
+from flows.client.records import Records, basis, parameters, scores
 from flows.client.runs import Launch, Runs, flow_titles, pipeline_stages
 from flows.client.values import Curve, FlowRun, LogLine, Record, Score, StageRun, Unavailable
 from flows.settings import project_root
@@ -25,6 +25,7 @@ __all__ = [
     "StageRun",
     "Unavailable",
     "access",
+    "basis",
     "flow_titles",
     "parameters",
     "pipeline_stages",

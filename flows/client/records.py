@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.foreign.addresses import is_web, without_secrets
+from components.results.comparability import TAG, Basis
 from components.tracking import EXPERIMENT
 from flows.client.tracking import Tracking
 from flows.client.values import Curve, Record, Score
@@ -138,6 +139,13 @@ def parameters(parent: Record | None, stages: Mapping[str, Record]) -> dict[str,
     return merged | (parent.params if parent else {})
 
 
+def basis(stages: Mapping[str, Record], step: str) -> Basis:
+    """What a run's figures of a step (`train_small`, `benchmark`) were measured on; unknown if its stages differ, or if a
+    stage did not record it."""
+    tags = {record.tags.get(TAG, "") for stage, record in stages.items() if stage.partition("@")[0] == step}
+    return Basis.of(tags.pop() if len(tags) == 1 else "")
+
+
 def scores(stages: Mapping[str, Record]) -> list[Score]:
     """Exam scores of a run's benchmark stages, from their metrics.
 
@@ -159,8 +167,13 @@ def _detailed(model: str, metrics: Mapping[str, float]) -> list[Score]:
         group, _, rest = stem.partition(".")
         name, _, metric = rest.rpartition(".")
         if last == "value" and group in ("overall", "categories", "tasks"):
-            stderr, n = metrics.get(f"{stem}.stderr"), metrics.get(f"{stem}.n")
-            scores.append(Score(model, group, name, metric, value, stderr, None if n is None else int(n)))
+            n, clusters = (
+                None if (of := metrics.get(f"{stem}.{part}")) is None else int(of) for part in ("n", "clusters")
+            )
+            stderr, clustered, chance = (
+                metrics.get(f"{stem}.{part}") for part in ("stderr", "clustered_stderr", "chance_stderr")
+            )
+            scores.append(Score(model, group, name, metric, value, stderr, n, clusters, clustered, chance))
     return scores
 
 

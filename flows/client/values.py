@@ -97,7 +97,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Score:
-    """One exam score with its standard error (None if the stage logged none)."""
+    """One exam score with its standard errors (None if the stage logged none)."""
 
     model: str
     group: str  # "overall", "categories" or "tasks"
@@ -106,3 +106,6 @@ class Score:
     value: float
     stderr: float | None
     n: int | None
+    clusters: int | None = None
+    clustered_stderr: float | None = None
+    chance_stderr: float | None = None  # of a model that guesses

@@ -352,6 +352,9 @@ class History:
         tags = {"stage": stage, "mlflow.parentRunId": parent, "prefect.flow_run_id": str(run.id)}
         name = self.client.read_flow_run(run.id).name
         if kind == "ran":
+            tags["measured_on"] = json.dumps(
+                dict.fromkeys(("tokenizer", "documents", "targets", "questions", "protocol"), "same")
+            )
             tags["dvc.outs"] = json.dumps({f"out/{stage}": f"{stage}-{name}".encode().hex()[:32]})
         record = self.mlflow.create_run(self.experiment, _ms(began), tags, stage).info.run_id
         metrics = [Metric("seconds", seconds, _ms(began), 0)] if kind == "ran" else []
@@ -410,9 +413,14 @@ def leaderboard(better: float) -> dict[str, Any]:
     lift = {"small": 0.0, "large": 0.04 + better / 2, "control": 0.02}
     measured = {
         model: [
-            Measured(name, name, {"acc": Estimate(0.3 + more + i / 40, 0.011, 1800)}, 0) for i, name in enumerate(names)
+            Measured(name, name, {"acc": Estimate(0.3 + more + i / 40, 0.011, 1800)}, 0, data="rows")
+            for i, name in enumerate(names)
         ]
-        + [Measured("exam", "exam", {"acc": Estimate(0.36 + 2 * more, 0.02, 3000)}, 0, "mean of its tasks")]
+        + [
+            Measured(
+                "exam", "exam", {"acc": Estimate(0.36 + 2 * more, 0.02, 3000)}, 0, "mean of its tasks", data="rows"
+            )
+        ]
         for model, more in lift.items()
     }
     pairs = [

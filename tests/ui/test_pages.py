@@ -96,10 +96,14 @@ def record(key: str, params: Mapping[str, Any] = {}, metrics: Mapping[str, float
     return Record(key, tags.get("stage", key), "FINISHED", NOW, "1", tags, values, dict(metrics))
 
 
+SAME = {"tokenizer": "t", "documents": "d", "targets": "m", "questions": "q", "protocol": "p"}
+
+
 class FakeRecords:
     """Two runs that differ in one parameter."""
 
     address = ""
+    changed: Mapping[str, str] = {}  # what the second run was measured on
 
     def parents(self) -> list[Record]:
         return [record("heron"), record("otter", {"training.beta1": 0.8})]
@@ -114,16 +118,24 @@ class FakeRecords:
         if parent is None:
             return {}
         beta = 0.8 if parent.id == "otter" else 0.9
-        figures = {"categories.logic.acc": {"value": beta - 0.2, "stderr": 0.03, "n": 200.0}}
+        figures = {"categories.logic.acc": {"value": beta - 0.2, "stderr": 0.03, "n": 200.0, "chance_stderr": 0.02}}
+        figures["categories.logic.acc"] |= {"clusters": 5.0, "clustered_stderr": 0.071}
         metrics = {f"{stem}.{name}": value for stem, of in figures.items() for name, value in of.items()}
         return {
             "train_small": record(
                 f"{parent.id}1",
                 {"training.beta1": beta, "training.beta2": 0.95},
-                {"validation_loss": 2.9},
+                {"validation_loss": 2.9 - (beta == 0.8) / 10, "bits_per_byte": 1.25},
                 stage="train_small",
+                measured_on=json.dumps(SAME | (self.changed if parent.id == "otter" else {})),
             ),
-            "benchmark@small": record(f"{parent.id}2", {}, metrics, stage="benchmark@small"),
+            "benchmark@small": record(
+                f"{parent.id}2",
+                {},
+                metrics,
+                stage="benchmark@small",
+                measured_on=json.dumps(SAME | (self.changed if parent.id == "otter" else {})),
+            ),
         }
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
@@ -492,9 +504,40 @@ def test_compare_shows_only_what_differs(open_page: Open) -> None:
     assert "training.beta1" in page
     assert "training.beta2" not in page
     assert "1 of 2" in page
-    assert "0.700</b> <small>± 0.030" in page, "the better score is bold, with its standard error"
+    assert "0.700</b> <small>± 0.030 (± 0.071 over 5 clusters)" in page, "the better score is bold, with its errors"
+    assert "detects 0.056 from chance, 0.119 from another model" in page
+    assert "<b>2.8000</b>" in page, "the lower loss is bold"
     assert len(at.get("plotly_chart")) == 1
     assert asked(at, "runs") == "heron,otter"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "loss", "bits", "exam"),
+    [
+        ({"questions": "other"}, "otter has another set of questions than heron", True, False, False),
+        ({"protocol": "other"}, "otter has another protocol", True, False, False),
+        ({"questions": ""}, "the set of questions of otter is not recorded", True, False, False),
+        ({"tokenizer": "other"}, "otter has another tokenizer than heron", False, True, True),
+        ({"documents": "other"}, "otter has another held-out text than heron", False, False, True),
+    ],
+)
+def test_compare_names_no_winner_over_different_exams_texts_or_tokenizers(
+    open_page: Open, changed: dict[str, str], said: str, loss: bool, bits: bool, exam: bool
+) -> None:
+    class Changed(FakeRecords):
+        pass
+
+    Changed.changed = changed
+    at = open_page("compare", records=Changed())
+    page = html(at)
+    assert any(said in caption.value for caption in at.caption)
+    assert ("<b>2.8000</b>" in page) == loss
+    assert ("2.8000" in page) == loss
+    assert (page.count("1.2500") == 2) == bits
+    assert "<b>1.2500</b>" not in page
+    assert ("<b>0.700</b>" in page) == exam
+    assert ("0.600" in page) == exam
+    assert len(at.get("plotly_chart")) == int(loss)
 
 
 def test_compare_without_runs_or_without_mlflow(open_page: Open) -> None:
@@ -513,6 +556,9 @@ def test_compare_without_runs_or_without_mlflow(open_page: Open) -> None:
 class Reported(FakeRecords):
     """The same runs, each with the leaderboard that its report left."""
 
+    def questions(self, better: bool) -> str:
+        return "questions"
+
     def stages(self, parent: Record | None, outputs: Any = None) -> dict[str, Record]:
         found = super().stages(parent, outputs)
         return found | ({"report": record(f"{parent.id}3", {}, {}, stage="report")} if parent else {})
@@ -521,8 +567,11 @@ class Reported(FakeRecords):
         assert path == "report/leaderboard.json"
         better = record.id.startswith("otter")
         share = Estimate(0.4 if better else 0.3, 0.01, 100)
-        suite = [Measured(name, name, {"acc": share, "acc_norm": share}, 0) for name in COMMONSENSE]
-        suite.append(Measured("gsm8k", "gsm8k", {"exact_match": share}, 8, overlap=0.25, clean={"exact_match": share}))
+        suite = [Measured(name, name, {"acc": share, "acc_norm": share}, 0, data="rows") for name in COMMONSENSE]
+        clean = {"exact_match": share}
+        suite.append(Measured("gsm8k", "gsm8k", clean, 8, overlap=0.25, clean=clean, data=self.questions(better)))
+        bits = Estimate(1.25 if better else 1.5, 0.01, 100)
+        suite.append(Measured("mbpp", "mbpp", {"bits_per_byte": bits}, 3, data="rows"))
         pair = {"of": "large", "against": "control", **paired([[1.0] * 8 + [0.0] * 9]).record(), "bits_per_byte": None}
         return {"standings": standings({"large": suite}), "exam_differences": [pair] if better else [{"of": "x"}]}
 
@@ -547,10 +596,41 @@ def test_the_leaderboard_shows_our_models_above_the_published_ones(open_page: Op
     assert '<span title="p = 0.0078, 17 examples"><b>+0.471</b>' in page, "a difference with a small p-value is bold"
 
 
+def test_bits_per_byte_are_no_percentage_and_the_lowest_is_bold(open_page: Open) -> None:
+    at = open_page("leaderboard", records=Reported())
+    page = html(settle(at.segmented_control(key="leaderboard_view").set_value("Coding · bits per byte").run()))
+    table = page[page.index("pf-standings") :]
+    assert "<b>1.250</b> <small>± 0.010</small>" in table
+    assert ">1.500 <small>± 0.010</small>" in table
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["xaxis"]["title"]["text"] == "bits per byte"
+    assert [name[:5] for name in figure["layout"]["yaxis"]["categoryarray"]] == ["large", "large"]
+    assert figure["data"][0]["x"] == [1.5, 1.25]  # the best at the top
+
+
+def test_the_leaderboard_names_no_winner_over_different_questions(open_page: Open) -> None:
+    class Others(Reported):
+        def questions(self, better: bool) -> str:
+            return "other questions" if better else "questions"
+
+    same = html(open_page("leaderboard", records=Reported())).partition("pf-standings")[2]
+    st.cache_data.clear()
+    other = html(open_page("leaderboard", records=Others())).partition("pf-standings")[2]
+    assert "other questions" not in same
+    assert "GSM8K, other questions (" in other
+    assert same.count("<b>40.0</b>") == other.count("<b>40.0</b>") + 1
+
+
 def test_the_leaderboard_has_a_table_a_group_and_metric(open_page: Open) -> None:
     at = open_page("leaderboard", records=Reported())
     control = at.segmented_control(key="leaderboard_view")
-    assert control.options == ["Phi-2's table", "Commonsense · acc", "Commonsense · acc_norm", "all published"]
+    assert control.options == [
+        "Phi-2's table",
+        "Commonsense · acc",
+        "Commonsense · acc_norm",
+        "Coding · bits per byte",
+        "all published",
+    ]
     page = html(settle(control.set_value("Commonsense · acc").run()))
     assert "75.6" in page, "phi-1.5 on ARC-e, without shots and by accuracy"
     assert "52.9" not in page, "with 25 shots and by accuracy for length"

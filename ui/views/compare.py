@@ -1,15 +1,18 @@
 """Compare: chosen runs in one view, with differing parameters, validation losses and the exam."""
 
+import math
 from collections.abc import Mapping
 
 import streamlit as st
 
 from components.errors import StepError
-from flows.client import Record, Score, parameters, scores
+from components.results.comparability import NATS, Comparison, compare_losses, compare_scores
+from components.results.power import LEGEND, error_words, from_another, from_chance, score_words
+from components.results.published import LOWER_IS_BETTER
+from flows.client import Record, Score, basis, parameters, scores
 from ui import charts, parts, services
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
-LOWER = {"bits_per_byte"}  # figures where less is better
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
 
 
@@ -48,13 +51,18 @@ def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[st
 
 
 def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
+    parts.label("Validation loss")
+    comparison = loss_comparison(chosen, stages, names)
+    if comparison.reason:
+        st.caption(parts.plain(comparison.reason))
+    if not comparison.measure:
+        return
     curves = [
         (names[record.id], curve)
         for record in chosen
         for curve in services.curves(stages[record.id])
         if curve.figure == "validation_loss"
     ]
-    parts.label("Validation loss")
     if not curves:
         parts.empty("No curves", "None of these runs has trained a model yet.")
         return
@@ -69,25 +77,39 @@ def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> No
         label_visibility="collapsed",
     )
     kept = [(name, curve) for name, curve in curves if curve.stage in (shown or trained)]
-    # The colours follow the chosen runs, even if one has no curve.
-    st.plotly_chart(
-        charts.overlay(kept, list(names.values())),
-        key="compare_loss",
-        config={"displaylogo": False, "displayModeBar": False},
-    )
-    finals(chosen, stages, names, trained)
+    if comparison.measure == NATS:
+        # The colours follow the chosen runs, even if one has no curve.
+        st.plotly_chart(
+            charts.overlay(kept, list(names.values())),
+            key="compare_loss",
+            config={"displaylogo": False, "displayModeBar": False},
+        )
+    finals(chosen, stages, names, trained, comparison)
 
 
-def finals(chosen: list[Record], stages: Stages, names: Mapping[str, str], trained: list[str]) -> None:
-    """The last validation loss of each trained model, by run."""
+def loss_comparison(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> Comparison:
+    """How the runs' losses may be compared; a run without a trained model has none."""
+    bases = {
+        names[record.id]: basis(stages[record.id], trained[0])
+        for record in chosen
+        if (trained := [stage for stage, found in stages[record.id].items() if "validation_loss" in found.metrics])
+    }
+    return compare_losses(bases)
+
+
+def finals(
+    chosen: list[Record], stages: Stages, names: Mapping[str, str], trained: list[str], comparison: Comparison
+) -> None:
+    """The last loss of each trained model, by run; the lowest in bold if the runs may be compared."""
     rows = []
     for stage in trained:
         values = [stages[record.id].get(stage) for record in chosen]
-        losses = [record.metrics.get("validation_loss") if record else None for record in values]
-        best = best_of([loss for loss in losses if loss is not None], lower=True)
+        losses = [record.metrics.get(comparison.measure) if record else None for record in values]
+        best = best_of([loss for loss in losses if loss is not None], lower=True) if comparison.fair else None
         cells = ["-" if loss is None else parts.bold(f"{loss:.4f}", loss == best) for loss in losses]
         rows.append([parts.escape(stage), *cells])
-    parts.table(["Last validation loss", *header(chosen, names)], rows, "pf-numbers")
+    title = "Last validation loss" if comparison.measure == NATS else "Last bits per byte"
+    parts.table([title, *header(chosen, names)], rows, "pf-numbers")
 
 
 def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
@@ -97,6 +119,12 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
     parts.label("Exam")
     if not everything:
         parts.empty("No scores", "None of these runs has benchmarked a model yet.")
+        return
+    comparison = compare_scores(
+        {names[r.id]: basis(stages[r.id], "benchmark") for r in chosen if by_run[r.id]}, "Exam scores"
+    )
+    if comparison.reason:
+        st.caption(parts.plain(comparison.reason))
         return
     group, metric = exam_choice(everything)
     columns = [
@@ -117,9 +145,11 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
         if any(row):
             rows.append([parts.escape(name.replace("_", " ")) or "<b>all tasks</b>", *cells(row, metric)])
     parts.table([METRICS[metric], *head], rows, "pf-numbers")
-    better = "lowest" if metric in LOWER else "highest"
+    better = "lowest" if metric in LOWER_IS_BETTER else "highest"
     st.caption(
-        f"± is one standard error. The {better} value of each row is bold; a difference below two standard errors means little."
+        "± is one standard error, in brackets that of families of exercises drawn at random. The "
+        f"{better} value of each row is bold if it is more than two standard errors of the difference from every other; the "
+        f"leaderboard has the paired differences, which are more precise. {LEGEND[0].upper()}{LEGEND[1:]}."
     )
 
 
@@ -141,12 +171,22 @@ def exam_choice(everything: list[Score]) -> tuple[str, str]:
 
 
 def cells(row: list[Score | None], metric: str) -> list[str]:
-    """Figures with their standard errors, the best in bold."""
-    best = best_of([score.value for score in row if score], metric in LOWER)
+    """Figures with their standard errors and what they detect; the best in bold if it can be distinguished from the others."""
+    known = [score for score in row if score]
+    best = best_of([score.value for score in known], metric in LOWER_IS_BETTER)
+    of_best = next((score.stderr or 0.0 for score in known if score.value == best), 0.0)
+    if any(best != s.value and abs(s.value - (best or 0.0)) <= 2 * math.hypot(of_best, s.stderr or 0.0) for s in known):
+        best = None
     texts = []
     for score in row:
-        error = f" <small>± {score.stderr:.3f}</small>" if score and score.stderr is not None else ""
-        texts.append(parts.bold(f"{score.value:.3f}", score.value == best) + error if score else "-")
+        if score is None:
+            texts.append("-")
+            continue
+        error = error_words(score.stderr, score.clustered_stderr, score.clusters)
+        chance = from_chance(score.chance_stderr) if metric == "acc" else None
+        detects = score_words(chance, from_another(score.stderr))
+        small = f" <small>{parts.escape(error.strip())}{f'<br>detects {detects}' if detects else ''}</small>"
+        texts.append(parts.bold(f"{score.value:.3f}", score.value == best) + (small if error else ""))
     return texts
 
 

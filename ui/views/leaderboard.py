@@ -1,5 +1,6 @@
 """Leaderboard: the models of chosen runs beside published ones, one protocol per column, and paired differences."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import streamlit as st
 
 from components.errors import StepError
+from components.results.power import difference_words, error_words, from_another, score_words
 from components.results.published import (
+    LOWER_IS_BETTER,
     MEASURED,
     column_groups,
     measured_as,
@@ -16,6 +19,7 @@ from components.results.published import (
     protocol,
     published_by_protocol,
     rows_in,
+    unit,
 )
 from flows.client import Record
 from ui import charts, parts, services
@@ -37,8 +41,8 @@ def views(board: Mapping[str, Any]) -> dict[str, list[Column]]:
     first, groups = column_groups(board)
     titles = {column["subject"]: column["title"] for column in board["columns"]}
     found: dict[str, list[Column]] = {BLOG: [*first]}
-    for (group, metric), columns in groups.items():
-        found[f"{titles.get(group, 'Other')} · {metric.replace('exact_match', 'exact match')}"] = [*columns]
+    for (group, _), columns in groups.items():
+        found[f"{titles.get(group, 'Other')} · {protocol(columns[0])[0]}"] = [*columns]
     return found
 
 
@@ -49,24 +53,29 @@ def header(column: Column, metrics: Mapping[str, str]) -> str:
     return f'<span title="{escape(title)}">{escape(column["title"])}<br><small>{escape(below)}</small></span>'
 
 
-def cell(figure: Mapping[str, Any] | None, best: bool) -> str:
-    """A figure in percent; the tooltip of a measured one has the number of examples and the overlap."""
+def cell(figure: Mapping[str, Any] | None, metric: str, is_best: bool) -> str:
+    """A figure in percent or bits per byte; the tooltip of a measured one has the number of examples and the overlap."""
     if figure is None:
         return '<span class="pf-dim">-</span>'
-    value = f"{100 * figure['value']:.1f}"
     if "n" not in figure:
         return percent(figure["value"])
-    error = "" if figure["stderr"] is None else f" <small>± {100 * figure['stderr']:.1f}</small>"
+    scale, digits = unit(metric)
+    value = f"{scale * figure['value']:.{digits}f}"
+    own, whole = (None if e is None else scale * e for e in (figure["stderr"], figure.get("clustered_stderr")))
+    error = error_words(own, whole, figure.get("clusters"), digits)
+    error = error and f" <small>{escape(error.strip())}</small>"
     if figure.get("truncated"):
         error += " <small>†</small>"
     words = [f"{figure['n']:,} examples"]
     if figure.get("overlap") is not None:
         words.append(f"{100 * figure['overlap']:.1f}% of them occur in the training corpus")
     if figure.get("clean"):
-        words.append(f"without those {100 * figure['clean']['value']:.1f}")
+        words.append(f"without those {scale * figure['clean']['value']:.{digits}f}")
     if figure.get("truncated"):
         words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
-    return f'<span title="{escape("; ".join(words))}">{parts.bold(value, best)}{error}</span>'
+    if another := from_another(figure["stderr"]):
+        words.append(f"detects {score_words(None, scale * another, digits)}")
+    return f'<span title="{escape("; ".join(words))}">{parts.bold(value, is_best)}{error}</span>'
 
 
 def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, int]) -> str:
@@ -78,20 +87,28 @@ def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, 
     return f"{escape(row['title'])} {mark}"
 
 
+def best_of(cells: Sequence[Mapping[str, Any]], lower: bool) -> float | None:
+    """The best of our scores, if it is more than two standard errors of the difference from all others."""
+    if len(cells) < 2:
+        return None
+    first, *others = sorted(cells, key=lambda cell: cell["value"], reverse=not lower)
+    errors = [math.hypot(first["stderr"] or 0.0, cell["stderr"] or 0.0) for cell in others]
+    apart = all(abs(first["value"] - cell["value"]) > 2 * e for cell, e in zip(others, errors, strict=True))
+    return first["value"] if apart else None
+
+
 def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
     rows = rows_in(board, columns)
-    best = {}
+    bold = {}
     for column in columns:
-        values = [
-            r["figures"][column["id"]]["value"] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]
-        ]
-        best[column["id"]] = max(values) if len(values) > 1 and values.count(max(values)) == 1 else None
+        cells_ = [r["figures"][column["id"]] for r in rows if r["kind"] == MEASURED and column["id"] in r["figures"]]
+        bold[column["id"]] = best_of(cells_, column["metric"] in LOWER_IS_BETTER)
     lines = []
     for row in rows:
         figures = [row["figures"].get(column["id"]) for column in columns]
         ours = row["kind"] == MEASURED
         cells = [
-            cell(figure, bool(ours and figure and figure["value"] == best[column["id"]]))
+            cell(figure, column["metric"], bool(ours and figure and figure["value"] == bold[column["id"]]))
             for column, figure in zip(columns, figures, strict=True)
         ]
         badge = parts.badge(measured_as(row), "good") if ours else parts.badge("published", "quiet")
@@ -100,9 +117,11 @@ def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[s
         ["Model", "", *(header(column, board["metrics"]) for column in columns)], lines, "pf-numbers pf-standings"
     )
     st.caption(
-        "Percent, ± one standard error for measured scores; our highest is bold. Each column has one protocol: "
-        "another metric, other shots or another form have their own column. A dash: not measured or published. †: prompts "
-        "were cut at the start, which removed worked examples."
+        "Percent, or bits per byte, where lower is better; ± one standard error for measured scores, in brackets that of whole "
+        "families, subjects or passages drawn at random; our best is bold if it is more than two standard errors of the "
+        "difference from the others. Each column has one protocol and one set of questions: another metric, other shots, another "
+        "form or other questions have their own column. The tooltip says what the questions detect. A dash: not measured or "
+        "published. †: prompts were cut at the start, which removed worked examples."
     )
 
 
@@ -137,20 +156,23 @@ def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[
         label_visibility="collapsed",
         key=f"leaderboard_column_{'-'.join(drawable)}",
     )
+    lower = drawable[chosen]["metric"] in LOWER_IS_BETTER
+    scale = 1 if lower else 100
     points = [
         charts.Standing(
             f"{row['title']} · {row['run']}" if row["kind"] == MEASURED else row["title"],
-            100 * found["value"],
-            100 * found["stderr"] if found.get("stderr") else 0.0,
+            scale * found["value"],
+            scale * found["stderr"] if found.get("stderr") else 0.0,
             places[row["run"]] if row["kind"] == MEASURED else None,
         )
         for row in board["rows"]
         if (found := row["figures"].get(chosen))
     ]
     st.plotly_chart(
-        charts.standings(points), key="leaderboard_chart", config={"displaylogo": False, "displayModeBar": False}
+        charts.standings(points, lower), key="leaderboard_chart", config={"displaylogo": False, "displayModeBar": False}
     )
-    st.caption("Percent; bars are 95% intervals of our measurements.")
+    unit = "Bits per byte; lower is better" if lower else "Percent"
+    st.caption(f"{unit}; bars are 95% intervals of our measurements.")
 
 
 def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
@@ -159,6 +181,9 @@ def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
 
 def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> None:
     """The paired differences in the runs' reports: one row per figure, one column per run and pair."""
+    for run, board in boards.items():
+        for reason in board.get("not_compared", []):
+            st.caption(parts.plain(f"{run}: {reason}"))
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):
@@ -185,8 +210,9 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
     lines = [[escape(name), *(difference(found.get(name)) for found in columns.values())] for name in figures]
     parts.table(["", *head], lines, "pf-numbers")
     st.caption(
-        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print. Bold: "
-        "p below 0.05 in a two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
+        "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print, where "
+        "families, subjects and passages count as drawn at random. Bold: the interval excludes 0, and p is below 0.05 in a "
+        "two-sided permutation test; the tooltip has p, which for a suite's benchmarks is adjusted for "
         "their number (Holm). Fewer bits are better."
     )
 
@@ -195,10 +221,12 @@ def difference(found: tuple[Mapping[str, Any], float] | None) -> str:
     if found is None:
         return "-"
     row, p_value = found
-    span = "" if row["low"] is None else f" <small>{row['low']:+.3f} to {row['high']:+.3f}</small>"
     title = f"p = {p_value:.2g}, {row['n']:,} examples"
-    value = parts.bold(f"{row['value']:+.3f}", p_value < 0.05)
-    return f'<span title="{escape(title)}">{value}{span}</span>'
+    value = f"{row['value']:+.3f}"
+    apart = row["low"] is not None and not row["low"] <= 0 <= row["high"]
+    rest = difference_words(row).removeprefix(value)
+    span = f" <small>{escape(rest.strip())}</small>" if rest else ""
+    return f'<span title="{escape(title)}">{parts.bold(value, p_value < 0.05 and apart)}{span}</span>'
 
 
 def sources(board: Mapping[str, Any]) -> None:

@@ -10,7 +10,8 @@ from components.errors import StepError
 from components.study import multipliers
 from components.study.ablation.arms import ARMS
 from components.study.ablation.record import Record
-from components.study.statistics import interval, paired, verdict
+from components.study.levels import over_families_and_seeds, over_seeds
+from components.study.statistics import interval, verdict
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Ablation:
     def of_arm(self, arm: str, figure: str) -> list[float]:
         """A metric of an arm for each seed, named as in `value_of`."""
         return [value_of(record, figure) for record in self.runs[arm]]
+
+    def exams(self, arm: str) -> list[dict[str, Any]]:
+        """The exam of an arm for each seed."""
+        return [{"accuracy": float("nan")} | (record.exam or {}) for record in self.runs[arm]]
 
 
 def check_alike(records: Sequence[Record]) -> None:
@@ -169,6 +174,8 @@ def difference(ablation: Ablation, before: str, after: str) -> dict[str, Any]:
     """The effect of one more ingredient: an arm minus the one before it, seed by seed."""
     row: dict[str, Any] = {"arm": after, "against": before}
     for name, better in figures_of(ablation).items():
-        values = paired(ablation.of_arm(after, name), ablation.of_arm(before, name))
-        row[name] = values.record() | {"verdict": verdict(values, better)}
+        values, power = over_seeds(ablation.of_arm(after, name), ablation.of_arm(before, name))
+        if name == "exam":
+            values, power = over_families_and_seeds(ablation.exams(after), ablation.exams(before))
+        row[name] = values.record() | power | {"verdict": verdict(values, better)}
     return row

@@ -24,7 +24,8 @@ class Record:
         losses: final loss over the held-out documents of each kind.
         curve: `tokens`, `flops` and `loss` (over all held-out documents) of each validation.
         read: per kind, `tokens` read and `distinct` tokens in the stream; their ratio is the number of passes.
-        exam: `accuracy`, `chance`, `majority`, `examples`, and the first three for each of `categories`.
+        exam: `accuracy`, `chance`, `majority`, `examples`, the first three for each of `categories`,
+            and accuracies of the families (`tasks`).
     """
 
     arm: str

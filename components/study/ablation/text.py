@@ -5,6 +5,7 @@ from typing import Any
 
 from components.results.tables import Table, escape_markdown
 from components.study import multipliers
+from components.study.levels import LEVELS, judged
 from components.study.pages import Text, left_out, with_interval
 
 SEEDS_NOTE = "± half of the 95% confidence interval (Student's t over the seeds)"
@@ -38,7 +39,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     """The effect of each ingredient, and the arms that answer no better than a guess."""
     lines = [
         f"**{escape_markdown(row['arm'])}** against {escape_markdown(row['against'])}: loss {with_interval(row['loss'], 4, sign=True)} "
-        f"({row['loss']['verdict']}), exam {with_interval(row['exam'], 3, sign=True)} ({row['exam']['verdict']})."
+        f"({judged(row['loss'], row['loss']['verdict'], 4)}), exam {with_interval(row['exam'], 3, sign=True)} ({judged(row['exam'], row['exam']['verdict'], 3)})."
         for row in result["differences"]
     ]
     lines += [
@@ -86,13 +87,13 @@ def differences(result: Mapping[str, Any]) -> Table:
         [
             f"{row['arm']} minus {row['against']}",
             with_interval(row["loss"], 4, sign=True),
-            row["loss"]["verdict"],
+            judged(row["loss"], row["loss"]["verdict"], 4),
             with_interval(row["exam"], 3, sign=True),
-            row["exam"]["verdict"],
+            judged(row["exam"], row["exam"]["verdict"], 3),
         ]
         for row in result["differences"]
     ]
-    note = f"Paired by seed, {SEEDS_NOTE}. An interval that contains 0 means not distinguishable."
+    note = f"Paired by seed, {SEEDS_NOTE}. An interval that contains 0 means not distinguishable. {LEVELS}"
     return Table("Effect of each ingredient", note, ["added ingredient", "loss", "", "exam", ""], rows)
 
 

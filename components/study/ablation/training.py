@@ -89,14 +89,16 @@ def tokens_read(lineage: Mapping[str, Any], stream: TokenSplit) -> dict[str, dic
 
 
 def exam_of(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Accuracy, chance and majority of the exam, overall and by category."""
+    """Accuracy, chance and majority of the exam, overall and by category, and accuracy by family (`tasks`)."""
 
     def three(metrics: Mapping[str, Any]) -> dict[str, float]:
         names = {"accuracy": "acc", "chance": "chance", "majority": "majority"}
         return {name: metrics[metric]["value"] for name, metric in names.items()}
 
     categories = {name: three(metrics) for name, metrics in scores["categories"].items()}
-    return three(scores["overall"]) | {"examples": scores["overall"]["acc"]["n"], "categories": categories}
+    tasks = {name: metrics["acc"]["value"] for name, metrics in scores["tasks"].items()}
+    whole = {"examples": scores["overall"]["acc"]["n"], "categories": categories, "tasks": tasks}
+    return three(scores["overall"]) | whole
 
 
 def figures(record: Record) -> dict[str, Any]:

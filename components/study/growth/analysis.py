@@ -9,7 +9,8 @@ from components.results import statistics
 from components.study import multipliers
 from components.study.growth.arms import ARMS, CONTINUED, EQUAL_COST, SCRATCH, meaning
 from components.study.growth.record import Record, best_trial
-from components.study.statistics import interval, paired, reached, speed_up, verdict
+from components.study.levels import over_families_and_seeds, over_seeds
+from components.study.statistics import interval, reached, speed_up, verdict
 
 Budget = tuple[str, float | str]  # an arm and a horizon
 # What every arm is compared with, and what the two have in common.
@@ -79,7 +80,11 @@ class Study:
 
     def accuracies(self, budget: Budget) -> list[float]:
         """The exam accuracy of each seed."""
-        return [(self.runs[budget][seed].exam or {}).get("accuracy", float("nan")) for seed in self.seeds]
+        return [exam["accuracy"] for exam in self.exams(budget)]
+
+    def exams(self, budget: Budget) -> list[dict[str, Any]]:
+        """The exam of each seed."""
+        return [{"accuracy": float("nan")} | (self.runs[budget][seed].exam or {}) for seed in self.seeds]
 
 
 def analyse(study: Study) -> dict[str, Any]:
@@ -155,8 +160,10 @@ def differences(study: Study, arm: str) -> list[dict[str, Any]]:
     rows, whole = [], (arm, 1.0)
     for rival, name in RIVALS.items():
         if rival != whole:
-            loss, exam = (paired(of(whole), of(rival)) for of in (study.losses, study.accuracies))
-            row = {"arm": arm, "against": name, "validation_loss": loss.record(), "exam_accuracy": exam.record()}
+            loss, of_loss = over_seeds(study.losses(whole), study.losses(rival))
+            exam, of_exam = over_families_and_seeds(study.exams(whole), study.exams(rival))
+            row: dict[str, Any] = {"arm": arm, "against": name}
+            row |= {"validation_loss": loss.record() | of_loss, "exam_accuracy": exam.record() | of_exam}
             rows.append(row | {"loss_verdict": verdict(loss, -1), "exam_verdict": verdict(exam, 1)})
     return rows
 

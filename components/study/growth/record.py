@@ -24,7 +24,7 @@ class Record:
         source_flops: FLOPs that the small model had cost before, 0 if this run doesn't use it.
         validation_loss: final loss in nats per token; None if the run diverged.
         curve: `tokens`, `flops` and `loss` of each validation.
-        exam: `accuracy`, `stderr`, `chance`, `majority` and `tasks` of the exam; None if the run diverged.
+        exam: `accuracy`, `stderr`, `chance`, `majority`, `examples` and `tasks` (accuracy by family) of the exam; None if the run diverged.
         growth: measured differences from the small model, if the start was grown.
         capacity: what the entries that growth added carry, from the summary of training (`components/training/share.py`):
             the `gain` of training, their `share` of it, and their `damage` with its `damage_stderr`.

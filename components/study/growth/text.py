@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from components.results.power import power_words
 from components.results.tables import Table, escape_markdown
 from components.study import multipliers
 from components.study.growth.analysis import RIVALS
 from components.study.growth.arms import CONTINUED, EQUAL_COST, SCRATCH
+from components.study.levels import LEVELS
 from components.study.pages import Text, left_out, with_interval
 
 ACCOUNTS = "FLOPs are those of the arm's and the baseline's own training; total FLOPs include the small model's where it is used."
@@ -86,14 +88,19 @@ def differences(result: Mapping[str, Any], metric: str, name: str, better: str, 
         [
             arm["arm"],
             *(
-                with_interval(values[arm["arm"], rival], digits, sign=True) if (arm["arm"], rival) in values else "-"
+                _difference(values[arm["arm"], rival], digits) if (arm["arm"], rival) in values else "-"
                 for rival in RIVALS.values()
             ),
         ]
         for arm in result["arms"]
     ]
-    note = f"The arm's {name} minus the rival's, seed by seed, ± half of the 95% interval of the difference; {better} 0 the arm is better."
+    note = f"The arm's {name} minus the rival's, seed by seed, ± half of the 95% interval of the difference; {better} 0 the arm is better. {LEVELS}"
     return Table(f"Paired differences in {name}", note, ["arm minus", *RIVALS.values()], rows)
+
+
+def _difference(row: Mapping[str, Any], digits: int) -> str:
+    """A difference with its interval, and what the data detects."""
+    return with_interval(row, digits, sign=True) + ("" if row["low"] is None else power_words(row, digits))
 
 
 def costs(result: Mapping[str, Any]) -> Table:

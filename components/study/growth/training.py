@@ -146,7 +146,7 @@ def make(run: Run, params: Params, inputs: Paths, scratch: Path, model: Path | N
     capacity = carried and {"gain": carried["gain"]} | {name: carried["new"][name] for name in CAPACITY}
     examine(model, inputs["exam"], scratch, file)
     exam = json.loads((scratch / "exam.json").read_text(encoding="utf-8"))["exam"]
-    exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "tasks")}
+    exam = {name: exam[name] for name in ("accuracy", "stderr", "chance", "majority", "examples", "tasks")}
     return Record(**record | kept, curve=summary["curve"], exam=exam, capacity=capacity)
 
 

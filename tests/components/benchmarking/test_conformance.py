@@ -3,7 +3,10 @@
 import gzip
 import json
 import logging
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +178,16 @@ def test_forms_that_are_no_definition_of_lm_eval_are_rated_as_hflm_rates_them(sh
             assert [p for p, _ in a["filtered_resps"]] == pytest.approx([p for p, _ in b["filtered_resps"]], abs=1e-4)
             assert a["prompt_hash"] == b["prompt_hash"]
         assert theirs["results"][task] == ours["results"][task]
+
+
+def test_forty_tasks_beside_hflm(shared_data, model):
+    command = [sys.executable, "-m", "bench.conformance", "--strict", "--limit", "1"]
+    paths = ["--data-dir", str(shared_data / "benchmarks"), "--checkpoint", str(model)]
+    done = subprocess.run(
+        [*command, *paths], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "40 tasks" in done.stdout
 
 
 @pytest.mark.parametrize(

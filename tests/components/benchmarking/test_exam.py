@@ -83,7 +83,7 @@ def test_a_broken_description_is_refused(exam, content, message):
 
 def test_unknown_suites_and_missing_folders_are_named(tmp_path):
     with pytest.raises(
-        StepError, match="suite 'exams' is unknown; known suites: exam, olmes, phi2, safety; did you mean 'exam'"
+        StepError, match="suite 'exams' is unknown; known suites: easy, exam, olmes, phi2, safety; did you mean 'exam'"
     ):
         plan("exams", Place())
     with pytest.raises(StepError, match="needs --data-dir"):

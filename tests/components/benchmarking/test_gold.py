@@ -48,12 +48,15 @@ def test_of_a_program_it_is_the_reference_solution(checkpoint):
 
 
 def test_of_a_long_answer_it_is_the_beginning_and_prompts_are_counted_once(checkpoint):
-    """64 positions: a prompt that is longer has been counted already, and half of them are the answer's."""
+    """64 positions: half of them are the answer's. A longer prompt was counted already if an answer was generated."""
     scorer = open_scorer(checkpoint, 1)
     answer = "what is the sum " * 40
-    before = scorer.truncated
-    found = gold_bits(BUILT, [sample(0, "Sort 3, 2, 1. " * 30, answer)], scorer)
-    assert scorer.truncated == before
+    samples = [sample(0, "Sort 3, 2, 1. " * 30, answer)]
+    with scorer.counting_no_truncation():
+        found = gold_bits(BUILT, samples, scorer)
+    assert scorer.truncated == 0
+    assert gold_bits(BUILT, samples, scorer) == found
+    assert scorer.truncated == 1
     assert len(found) == 1
     assert math.isfinite(found[0])
 

@@ -62,7 +62,7 @@ def own(**changes):
 
 
 def test_the_suites_that_come_with_the_project():
-    assert known() == ["exam", "olmes", "phi2", "safety"]
+    assert known() == ["easy", "exam", "olmes", "phi2", "safety"]
 
 
 def test_a_file_may_be_compressed_or_not_and_missing_data_is_named(folder):

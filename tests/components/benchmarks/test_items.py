@@ -116,7 +116,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path) -> None:
     assert items == []
     assert missing["humaneval"] == "humaneval/test.jsonl.gz is not in the folder of the benchmarks' data"
     assert read_items(None, ["exam"]) == ([], {})
-    with pytest.raises(StepError, match="'phi3' is unknown; expected one of olmes, phi2"):
+    with pytest.raises(StepError, match="'phi3' is unknown; expected one of easy, olmes, phi2"):
         read_items(tmp_path, ["phi3"])
     with pytest.raises(StepError, match=r"bench/test.jsonl.gz, row 1 of bench: no question and answer"):
         read_items(tmp_path, [put(tmp_path, bench=[ROWS["written"], {"other": 1}])])

@@ -20,7 +20,7 @@ def estimate(value, n=100):
 
 
 def choice(task, value, shots=0, benchmark=None, n=100):
-    metrics = {"acc": estimate(value, n), "acc_norm": estimate(value + 0.05, n), "bits_per_byte": estimate(2.0, n)}
+    metrics = {"acc": estimate(value, n), "acc_norm": estimate(value + 0.05, n)}
     return Measured(task, benchmark or task, metrics, shots)
 
 

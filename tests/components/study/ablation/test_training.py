@@ -23,6 +23,7 @@ KINDS = {
 SCORES = {
     "overall": {"acc": {"value": 0.5, "n": 40}, "chance": {"value": 0.25}, "majority": {"value": 0.3}},
     "categories": {"math": {"acc": {"value": 0.4}, "chance": {"value": 0.2}, "majority": {"value": 0.35}}},
+    "tasks": {"sums": {"acc": {"value": 0.6}}, "shapes": {"acc": {"value": 0.4}}},
 }
 
 
@@ -88,6 +89,7 @@ def test_the_record_says_what_the_steps_measured(tokens: Path, tmp_path: Path, m
         "majority": 0.3,
         "examples": 40,
         "categories": {"math": {"accuracy": 0.4, "chance": 0.2, "majority": 0.35}},
+        "tasks": {"sums": 0.6, "shapes": 0.4},
     }
     assert record.curve["loss"] == [7.5, 5.0]
     assert summary["exam_accuracy"] == 0.5
