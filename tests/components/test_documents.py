@@ -124,7 +124,7 @@ def test_a_batch_never_spans_row_groups(tmp_path: Path) -> None:
     assert [text for batch in batches for text in batch["text"].to_pylist()] == texts
 
 
-def test_a_shard_is_no_link_that_leads_elsewhere(tmp_path: Path) -> None:
+def test_a_shard_is_not_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
     for folder in ("own", "other"):
         with DocumentWriter(tmp_path / folder) as writer:
             writer.write(Document(text=folder, kind="prose", source="x", license="MIT", created_by="test"))

@@ -53,7 +53,7 @@ def test_override_without_equals_sign() -> None:
         parse_overrides(["seed"])
 
 
-def test_override_that_is_no_yaml() -> None:
+def test_override_that_is_not_yaml() -> None:
     with pytest.raises(StepError, match=r"override 'seed=\[': the value is not YAML"):
         parse_overrides(["seed=["])
 
@@ -172,7 +172,7 @@ def test_a_profile_is_a_name_and_not_a_path(tmp_path: Path, name: str) -> None:
         load_params(folder / "params.yaml", profile=name)
 
 
-def test_a_profile_is_no_link_that_leads_elsewhere(tmp_path: Path) -> None:
+def test_a_profile_is_not_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     (folder / "profiles").mkdir(parents=True)
     (folder / "params.yaml").write_text("seed: 1\n")

@@ -68,5 +68,5 @@ def test_what_has_not_changed_is_not_read_again(project, outs, monkeypatch):
     assert len(read) == 4
 
 
-def test_an_output_that_is_not_cached_is_no_matter(project):
+def test_an_output_that_is_not_cached_does_not_matter(project):
     assert Cache(project).drop_spoilt({"reports/plain.json": "0" * 32, "reports/none.json": ""}) == []

@@ -36,7 +36,7 @@ def run_in_workspace(root, toy, definition=PIPELINE) -> str:
     return place.experiment
 
 
-def test_a_study_that_nobody_has_run_is_no_matter_for_dvc(shipped, toy):
+def test_a_study_that_nobody_has_run_does_not_matter_to_dvc(shipped, toy):
     assert graph.load_graph(shipped, GROWTH)[-1].file == GROWTH  # the flow and the panel see it all the same
     bring_up(shipped, toy)
     assert toy.dvc(shipped, "status", "--json") == '{"inventory": ["always changed"]}\n'

@@ -214,7 +214,7 @@ def test_the_command_shows_the_history_and_changes_the_champion(book: Book, caps
      json.dumps(by_rule("1", "") | {"promoted": "yes"}), json.dumps(by_rule("1", "") | {"reason": ["better"]})],
     ids=["empty", "not JSON", "deep", "a list", "a number", "no fields", "no time", "no truth value", "no text"],
 )  # fmt: skip
-def test_a_tag_that_is_no_decision_is_named(value: str) -> None:
+def test_a_tag_that_is_not_a_decision_is_named(value: str) -> None:
     """Whoever may write to MLflow may set any tag; each run that promotes reads all of them."""
     state = State("1", {"1": {"decision.1": value}})
     with pytest.raises(StepError, match=r"MLflow, version 1, tag decision\.1: .* was given; expected a decision"):

@@ -113,7 +113,7 @@ def texts(project: Path) -> Path:
     return folder
 
 
-def test_what_a_run_would_not_read_anew_is_no_change(project: Path, texts: Path) -> None:
+def test_what_a_run_would_not_read_anew_is_not_a_change(project: Path, texts: Path) -> None:
     watch = Watch(project, NoRuns())
     first = watch.listing()
     os.utime(texts / "a.txt")

@@ -160,7 +160,7 @@ def test_the_suite_asks_what_the_harness_asks(shared_data):
         assert len(mine.instances) >= 10
 
 
-def test_forms_that_are_no_definition_of_lm_eval_are_rated_as_hflm_rates_them(shared_data, model):
+def test_forms_that_are_not_definitions_of_lm_eval_are_rated_as_hflm_rates_them(shared_data, model):
     """HellaSwag's cleaned rows, and both forms of OLMES with their five examples."""
     from components.benchmarking.checkpoint import open_scorer
     from components.benchmarking.data import Place

@@ -212,7 +212,7 @@ def test_an_example_in_other_words_is_counted_beside_the_verdict(tmp_path):
     assert summarise(examples, verbatim, {})["tasks"]["t"]["reworded"]["examples"] == 0  # dirty already
 
 
-def test_a_folder_that_is_no_corpus_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_corpus_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StepError, match=r"empty has no part-\*\.parquet"):
         find_overlap([Example("t", "0", "a b c")], [tmp_path / "empty"])

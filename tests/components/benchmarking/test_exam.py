@@ -47,7 +47,7 @@ def test_a_malformed_row_is_named(exam, line, message):
         load_exam(exam)
 
 
-def test_bytes_that_are_no_text_are_refused(exam):
+def test_bytes_that_are_not_text_are_refused(exam):
     (exam / "sorting.jsonl").write_bytes(b"\xff\xfe\n")
     with pytest.raises(StepError, match="not UTF-8"):
         load_exam(exam)
@@ -121,7 +121,7 @@ def test_a_task_names_a_file_of_the_exam_and_none_elsewhere(exam, name):
         load_exam(exam)
 
 
-def test_a_tasks_file_is_no_link_that_leads_elsewhere(exam, tmp_path):
+def test_a_tasks_file_is_not_a_link_that_leads_elsewhere(exam, tmp_path):
     (tmp_path / "secret.jsonl").write_text(json.dumps(GOOD) + "\n")
     (exam / "addition.jsonl").unlink()
     (exam / "addition.jsonl").symlink_to(tmp_path / "secret.jsonl")

@@ -213,7 +213,7 @@ def test_the_user_ends_the_run(checkpoint, tmp_path, monkeypatch):
         )
 
 
-def test_missing_data_is_no_failure(checkpoint, tmp_path):
+def test_missing_data_is_not_a_failure(checkpoint, tmp_path):
     suite = write_suite(tmp_path, absent=RIGHT, right=RIGHT)
     (tmp_path / "data" / "absent.jsonl").unlink()
     step.benchmark(step.Job(checkpoint, suite, tmp_path / "data"), tmp_path / "s", PARAMS)

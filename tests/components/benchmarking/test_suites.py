@@ -364,7 +364,7 @@ def test_a_definition_is_one_that_lm_eval_ships(folder, evil, tmp_path, definiti
 
 
 @pytest.mark.parametrize("definition", ["ifeval/utils.py", "ifeval/README.md"])
-def test_a_program_or_a_page_is_no_definition(folder, tmp_path, definition):
+def test_a_program_or_a_page_is_not_a_definition(folder, tmp_path, definition):
     path = suite(tmp_path / "mine.yaml", mine=own(definition=definition))
     with pytest.raises(StepError, match=f"has no task definition '{definition}'"):
         plan(path, Place(folder))

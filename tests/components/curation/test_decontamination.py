@@ -192,7 +192,7 @@ ASKING = [
 
 @pytest.mark.parametrize("name", CLEAN)
 @pytest.mark.parametrize("kind", ["web", "code"])
-def test_what_anybody_may_write_is_no_item(name: str, kind: str) -> None:
+def test_what_anybody_may_write_is_not_an_item(name: str, kind: str) -> None:
     assert BenchmarkIndex(ASKING, DEFAULT).find([CLEAN[name]], [kind]) == [[]]
 
 

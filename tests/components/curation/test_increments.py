@@ -218,7 +218,7 @@ def test_increments_without_the_parameter_are_refused(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
-def test_an_output_is_no_link_to_kept_work(tmp_path: Path) -> None:
+def test_an_output_is_not_a_link_to_kept_work(tmp_path: Path) -> None:
     night(tmp_path, corpus())
     for path in [*(tmp_path / "curated").iterdir(), tmp_path / LEDGER]:
         assert os.stat(path).st_nlink == 1

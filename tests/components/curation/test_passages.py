@@ -74,7 +74,7 @@ def test_a_document_that_is_nothing_else_is_counted_once_whatever_the_portions(t
     assert report["licenses"]["MIT"][::2] == [4, 3]  # that came, and that stayed
 
 
-def test_code_in_fences_headings_and_what_introduces_them_are_no_passages() -> None:
+def test_code_in_fences_headings_and_what_introduces_them_are_not_passages() -> None:
     text = (
         "## How to install it with pip here\n\nNow run the command that follows below.\n\n```\npip install one two three four five\n```\n"
         "as shown in the figure above,\nwhere $x$ is one of the values here\nThis one is a passage of its own.\n"

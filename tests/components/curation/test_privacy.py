@@ -266,7 +266,7 @@ def test_code_outside_literals_stays() -> None:
     assert redact(code, "code", everything()) == (code, Counter())
 
 
-def test_code_that_is_no_python_is_redacted_everywhere() -> None:
+def test_code_that_is_not_python_is_redacted_everywhere() -> None:
     text, counts = redact("const c = 'unclosed; // a@fenmail.org `\n", "code", DEFAULT)
     assert counts == {"email": 1}
     assert "<EMAIL>" in text

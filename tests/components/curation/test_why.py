@@ -139,7 +139,7 @@ def test_a_source_steers_neither_the_terminal_nor_the_verdict(
     assert not any(line.startswith("kept") for line in said.splitlines())
 
 
-def test_input_that_is_no_text_is_refused(
+def test_input_that_is_not_text_is_refused(
     made: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9")))

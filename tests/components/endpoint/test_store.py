@@ -67,7 +67,7 @@ def test_a_batch_is_kept_whole_or_not_at_all(tmp_path):
         assert store.spent("plan").calls == 0
 
 
-def test_what_is_no_store_is_refused(tmp_path):
+def test_what_is_not_a_store_is_refused(tmp_path):
     (tmp_path / "text.sqlite").write_text("this is not a database, whatever its name says; " * 20)
     with pytest.raises(StepError, match=r"text\.sqlite cannot be opened"):
         Store(tmp_path / "text.sqlite")

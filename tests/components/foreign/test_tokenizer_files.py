@@ -73,7 +73,7 @@ def test_a_class_of_transformers_that_reads_the_same_file_stays(source: Path, tm
 
 
 @pytest.mark.parametrize("named", [["CodeGenTokenizer"], {"CodeGenTokenizer": 1}, 5, None])
-def test_a_class_that_is_no_name_stays_behind(source: Path, tmp_path: Path, named: object) -> None:
+def test_a_class_that_is_not_a_name_stays_behind(source: Path, tmp_path: Path, named: object) -> None:
     (source / CONFIG).write_text(json.dumps({"tokenizer_class": named}))
     copy_tokenizer(source, tmp_path / "target")
     assert json.loads((tmp_path / "target" / CONFIG).read_text()) == {}
@@ -90,7 +90,7 @@ def test_a_link_that_leads_elsewhere_is_refused(source: Path, tmp_path: Path, na
 
 
 @pytest.mark.parametrize("content", ["[1]", "{bad", '"x"'])
-def test_a_file_that_is_no_object_is_named(source: Path, tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_an_object_is_named(source: Path, tmp_path: Path, content: str) -> None:
     (source / CONFIG).write_text(content)
     with pytest.raises(StepError, match=r"tokenizer_config\.json"):
         copy_tokenizer(source, tmp_path / "target")

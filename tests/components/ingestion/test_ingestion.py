@@ -329,7 +329,7 @@ def test_links_that_lead_out_of_a_source_are_quarantined_and_named(secrets: Path
     assert {row["reason"] for row in quarantine} == {listing[name] for name in outside} == {reason}
 
 
-def test_what_is_passed_over_is_no_link_to_quarantine_and_nothing_is_looked_up_outside(
+def test_what_is_passed_over_is_not_a_link_to_quarantine_and_nothing_is_looked_up_outside(
     secrets: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "secrets" / "pyvenv.cfg").write_text("home = /usr")
@@ -394,7 +394,7 @@ def test_the_list_of_benchmarks_reads_nothing_outside_of_their_folder(secrets: P
     assert len(found["a.txt"]) == 64
 
 
-def test_linked_folders_are_read_once_and_what_is_no_file_is_named(tmp_path: Path) -> None:
+def test_linked_folders_are_read_once_and_what_is_not_a_file_is_named(tmp_path: Path) -> None:
     root = tmp_path / "t"
     for folder in (root / "real", tmp_path / "elsewhere"):
         folder.mkdir(parents=True)
@@ -476,7 +476,7 @@ def test_more_text_than_a_worker_may_hand_over_is_streamed(folder: Path, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_a_file_name_that_is_no_utf8_is_read_and_listed(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_read_and_listed(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path / "t") + b"/caf\xe9.txt")).write_text("a text")
     given = params(Source(path=str(tmp_path / "t")))
@@ -495,7 +495,7 @@ def test_a_text_file_that_must_be_too_long_is_not_read(tmp_path: Path, monkeypat
     assert "4,004 bytes" in quarantine[0]["reason"]
 
 
-def test_a_form_feed_is_no_line_end() -> None:
+def test_a_form_feed_is_not_a_line_end() -> None:
     text = "x = 1\n\x0c\ndef f():\n    return 1\n\x0c\ndef g():\n    return 2\n"
     code = {document.source: document.text for document in module_documents(text, "m", "MIT")}
     assert (code["python:m.f"], code["python:m.g"]) == ("def f():\n    return 1\n", "def g():\n    return 2\n")

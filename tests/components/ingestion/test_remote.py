@@ -253,7 +253,9 @@ def test_a_signed_address_stays_out_of_messages(
     assert "X-Amz" not in said
 
 
-def test_two_colons_in_a_name_are_no_chain(memory: str, read_path: Callable, store: type[Store], monkeypatch) -> None:
+def test_two_colons_in_a_name_are_not_a_chain(
+    memory: str, read_path: Callable, store: type[Store], monkeypatch
+) -> None:
     fsspec.filesystem("memory").pipe("/bucket/a::b.txt", b"colons\n")
     assert "memory:///bucket/a::b.txt" in {document.source for document in read_path(memory)[0]}
     monkeypatch.setitem(FILES, "a::b.txt", b"colons\n")

@@ -114,7 +114,7 @@ def test_ordinary_lengths_and_0_split_nothing() -> None:
     assert list(split(document(text), 0)) == [document(text)]
 
 
-def test_blank_lines_before_the_first_heading_are_no_part() -> None:
+def test_blank_lines_before_the_first_heading_are_not_a_part() -> None:
     parts = list(split(document("\n" * 3000 + book(12)), 1500))
     assert [part.metadata[PART_OF]["number"] for part in parts] == list(range(1, 13))
     assert parts[0].text.startswith("Chapter 1\n")

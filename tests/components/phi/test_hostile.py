@@ -79,7 +79,7 @@ def test_a_configuration_is_read_or_refused(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["pipe", "device", "socket"])
-def test_what_is_no_file_is_no_configuration(name: str, hostile_places: dict[str, Path]) -> None:
+def test_what_is_not_a_file_is_not_a_configuration(name: str, hostile_places: dict[str, Path]) -> None:
     with pytest.raises(StepError, match="is a pipe, a socket or a device, not a file"):
         checkpoint.read_config(hostile_places[name])
 

@@ -75,7 +75,7 @@ def test_malformed_scores_name_file_and_key(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"tasks": {"a": {"acc": {"value": NaN}}}}'])
-def test_what_is_no_json_object_is_refused(workspace: Path, content: bytes) -> None:
+def test_what_is_not_a_json_object_is_refused(workspace: Path, content: bytes) -> None:
     SCORES.write_bytes(content)
     with pytest.raises(StepError, match=r"scores\.json"):
         read_scores(SCORES.parent)
@@ -246,7 +246,7 @@ def test_a_task_may_have_any_metric(tmp_path: Path, metrics: dict[str, float], h
 
 
 @pytest.mark.parametrize("metrics", [{"bits_per_byte": 1.2}, {"chance": 0.5, "majority": 0.5}, {"perplexity": 12.0}])
-def test_what_is_no_score_from_0_to_1_is_refused(tmp_path: Path, metrics: dict[str, float]) -> None:
+def test_what_is_not_a_score_from_0_to_1_is_refused(tmp_path: Path, metrics: dict[str, float]) -> None:
     entry = {name: figure(value) for name, value in metrics.items()}
     with pytest.raises(StepError, match=r"has no accuracy or other score|expected a score from 0 to 1"):
         read_scores(put_scores(tmp_path / "large", {"tasks": {"t": entry}}))
@@ -258,7 +258,7 @@ def test_the_metric_that_the_file_names_is_the_headline(tmp_path: Path) -> None:
     assert read_scores(put_scores(tmp_path / "large", content)).tasks["t"].metric == "acc_norm"
 
 
-def test_a_safety_score_is_no_part_of_the_mean_accuracy(tmp_path: Path) -> None:
+def test_a_safety_score_is_not_part_of_the_mean_accuracy(tmp_path: Path) -> None:
     tasks = {"a": {"acc": figure(0.2)}, "b": {"exact_match": figure(0.4)}, "toxigen": {"safety": figure(0.9)}}
     assert read_scores(put_scores(tmp_path / "large", {"tasks": tasks})).overall.value == pytest.approx(0.3)
 

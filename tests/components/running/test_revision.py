@@ -50,7 +50,7 @@ def test_changes_make_a_tree_of_their_own_and_leave_the_index_alone(checkout: Pa
     assert git(checkout, "status", "--porcelain") == before
 
 
-def test_a_lock_file_is_no_source_and_untracked_files_are_named(checkout: Path) -> None:
+def test_a_lock_file_is_not_a_source_and_untracked_files_are_named(checkout: Path) -> None:
     clean = source_tree(checkout)
     (checkout / "dvc.lock").write_text("results of a run\n")
     (checkout / "studies" / "dvc.lock").write_text("results of a run\n")

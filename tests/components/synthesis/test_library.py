@@ -52,7 +52,7 @@ def test_a_function_is_read_by_tree_and_by_compiled_code():
     assert all(answer == check for _, answer, check in questions)
 
 
-def test_what_is_no_documented_function_is_passed_over():
+def test_what_is_not_a_documented_function_is_passed_over():
     assert parse_function("def broken(:") is None
     assert parse_function("def f():\n    return 1\n") is None
     assert parse_function("x = 1\n") is None

@@ -46,14 +46,14 @@ def test_an_honest_chapter_passes():
         (chapter(BODY + " It is 12 metres long and 3 metres wide, and 12 x 3 = 38."), "wrong_sum"),
     ],
 )
-def test_what_is_no_chapter_is_turned_away(text, rule):
+def test_what_is_not_a_chapter_is_turned_away(text, rule):
     prompt = "Take care that the text is unlike others on the topic and does not mention the extract at all."
     found = prose_fault(text, prompt)
     assert found is not None
     assert found.rule == rule
 
 
-def test_copying_the_seed_is_no_leak_of_the_prompt():
+def test_copying_the_seed_is_not_a_leak_of_the_prompt():
     excerpt = BODY.partition("\n")[0]
     found = prose_fault(chapter(), f"Write about this: {excerpt}", excerpt)
     assert found.rule == "copied_seed"
@@ -104,7 +104,7 @@ def test_another_format_is_asked_for_again(form, text):
     assert format_fault(form, text)
 
 
-def test_thoughts_and_fences_are_no_part_of_a_text():
+def test_thoughts_and_fences_are_not_part_of_a_text():
     assert clean("<think>hm\n\nhm</think>\n\n# T\r\n\r\nx") == "# T\n\nx\n"
     assert clean("```markdown\n# T\n\nx\n```\n") == "# T\n\nx\n"
 

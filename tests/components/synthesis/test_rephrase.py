@@ -147,7 +147,7 @@ def test_what_a_rewrite_may_not_do(old: str, new: str, rule: str) -> None:
     assert fault(TUTORIAL.replace(old, new)) == rule
 
 
-def test_a_copy_is_no_rewrite() -> None:
+def test_a_copy_is_not_a_rewrite() -> None:
     assert fault(f"# The Elbe\n\n{PASSAGE}") == "copied_seed"
 
 

@@ -51,7 +51,7 @@ def test_a_value_is_its_repr(programs, program, expression, value):
         ("", "{None, 1}", ORDER),
     ],
 )
-def test_what_is_no_value_says_why(programs, program, expression, words):
+def test_what_is_not_a_value_says_why(programs, program, expression, words):
     assert programs.evaluate([(program, expression)]) == [(False, words)]
 
 

@@ -58,7 +58,7 @@ def test_questions_without_enough_rare_words_are_not_looked_for() -> None:
     assert found(Paraphrases.build([]), [SAND]) == []
 
 
-def test_numbers_in_rows_are_no_question() -> None:
+def test_numbers_in_rows_are_not_a_question() -> None:
     numbers = " ".join(str(n * 37 % 1000 + 10) for n in range(40))
     assert found(Paraphrases.build([f"Sort {numbers}"]), [numbers]) == []
 

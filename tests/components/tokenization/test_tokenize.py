@@ -348,7 +348,7 @@ def test_an_empty_corpus_is_refused(write_set: Any, tmp_path: Path) -> None:
         run([write_set([]), write_set([])], tmp_path / "tokens")
 
 
-def test_what_is_no_document_set_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_document_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"has no part-\*\.parquet"):
         run([tmp_path], tmp_path / "tokens")
 

@@ -21,9 +21,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ["x", "", "-1", "1.5", "²", " ", "9" * 5000])
-def test_what_is_no_number_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_a_number_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(StepError, match=rf"^{name} is '.*' in the environment; expected a whole number .*: unset it$"):
+    with pytest.raises(StepError, match=rf"^{name} is '.*' in the environment; expected a whole number .*; unset it$"):
         check_processes(1)
 
 

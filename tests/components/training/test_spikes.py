@@ -16,7 +16,7 @@ from components.training.spikes import ENOUGH, WINDOW, SpikeDetector
 
 
 @given(st.integers(0, 1000), st.floats(0.5, 8), st.floats(0.01, 0.2))
-def test_noise_is_no_spike_and_a_jump_is(seed: int, level: float, noise: float) -> None:
+def test_noise_is_not_a_spike_and_a_jump_is(seed: int, level: float, noise: float) -> None:
     draw = random.Random(seed)
     detector = SpikeDetector(6.0)
     for step in range(900):

@@ -285,7 +285,7 @@ def test_another_initial_checkpoint_is_refused(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_loss_that_is_no_number_stops_the_run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loss, calls = Phi.loss, []
 
     def broken(self: Phi, *arguments: Any) -> torch.Tensor:
@@ -300,7 +300,7 @@ def test_a_loss_that_is_no_number_stops_the_run(call: Call, tmp_path: Path, monk
     assert not (tmp_path / "model.csv").exists()
 
 
-def test_a_gradient_that_is_no_number_stops_the_run(call: Call, settings: dict[str, Any]) -> None:
+def test_a_gradient_that_is_not_a_number_stops_the_run(call: Call, settings: dict[str, Any]) -> None:
     settings["small"]["learning_rate"] = 1.0
     settings["training"] |= {"gradient_clip": 0.0, "weight_decay": 0.0, "precision": "float32"}
     settings["small"]["model"]["initializer_range"] = 1.0

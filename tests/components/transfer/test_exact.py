@@ -136,7 +136,7 @@ def test_copies_without_noise_and_of_equal_shares_would_stay_locked(
     assert apart[0.0] < 1e-4 < 1e-2 < apart[0.05]
 
 
-def test_inserted_blocks_of_one_origin_are_no_twins(config: Callable, random_state: Callable, grow: Callable) -> None:
+def test_inserted_blocks_of_one_origin_are_not_twins(config: Callable, random_state: Callable, grow: Callable) -> None:
     """Also where nothing grows in width, so that no entry is free."""
     source, target = config(2, 8, 16, 1), config(2, 8, 16, 3)
     grown = grow(random_state(source, 1), source, target, options=Options(1, noise=0.05, inserted="silent"))

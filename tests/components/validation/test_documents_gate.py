@@ -152,7 +152,7 @@ def test_textbooks_have_their_own_kinds_and_teachers(gate: Any, documents: Any, 
         gate("textbooks", documents(made=made))
 
 
-def test_what_is_no_document_set_is_refused(gate: Any, tmp_path: Path, documents: Any) -> None:
+def test_what_is_not_a_document_set_is_refused(gate: Any, tmp_path: Path, documents: Any) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(StepError, match=r"nothing has no part-\*\.parquet"):
         gate("raw", tmp_path / "nothing")

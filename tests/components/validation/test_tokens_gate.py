@@ -103,7 +103,7 @@ def test_another_tokenizer_is_found(gate: Any, tokens: Path, results: Any) -> No
     assert failed(results) == {"tokenizer_sha256, expected_tokenizer_sha256"}
 
 
-def test_what_is_no_tokens_directory_is_refused(gate: Any, tokens: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_tokens_directory_is_refused(gate: Any, tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"manifest\.json is not there"):
         gate("tokens", tmp_path)
     (tokens / "train" / "documents.parquet").unlink()

@@ -157,7 +157,7 @@ def test_what_an_experiment_in_a_temporary_clone_names_stays(project, toy):
         assert not is_free(lock_file(project, "promotion"))  # no model is registered meanwhile
 
 
-def test_a_reference_that_vanishes_while_it_is_read_is_no_matter(project, toy, monkeypatch):
+def test_a_reference_that_vanishes_while_it_is_read_does_not_matter(project, toy, monkeypatch):
     """As DVC's own, which it makes for a moment while it saves an experiment."""
     wanted, real = store(project, "wanted"), objects.git
     commit(toy, project, lock(wanted))

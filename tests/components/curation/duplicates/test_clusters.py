@@ -116,7 +116,7 @@ def test_the_highest_score_stays_then_the_smallest_id(tmp_path):
     assert run(tmp_path, texts).keeper.tolist() == [smallest] * 4
 
 
-def test_a_chain_is_no_cluster(tmp_path):
+def test_a_chain_is_not_a_cluster(tmp_path):
     """A ~ B ~ C, but A and C are not alike: both are kept, and B is dropped in favour of the better one that it resembles."""
     words = [f"w{n}" for n in range(140)]
     texts = [" ".join(words[start : start + 100]) for start in (0, 14, 28)]

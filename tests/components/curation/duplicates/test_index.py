@@ -112,7 +112,7 @@ def test_sketches_of_another_algorithm_are_refused(tmp_path):
         open_index(folder, PARAMS)
 
 
-def test_a_folder_that_is_no_index_is_refused(tmp_path):
+def test_a_folder_that_is_not_an_index_is_refused(tmp_path):
     with pytest.raises(StepError, match=r"index\.json is not there; expected an index"):
         open_index(tmp_path, PARAMS)
     folder = tmp_path / "index"
@@ -197,7 +197,7 @@ def test_ids_are_packed_and_unpacked(ids):
     assert [ids[n] for n in np.lexsort((packed[:, 1], packed[:, 0]))] == sorted(ids)
 
 
-def test_what_is_no_id_is_refused():
+def test_what_is_not_an_id_is_refused():
     with pytest.raises(ValueError, match="expected 32 hex digits"):
         document_ids.pack(["abcd"])
 
@@ -215,7 +215,7 @@ def test_a_manifest_names_no_segment_outside_of_its_folder(tmp_path, name):
         open_index(folder, PARAMS)
 
 
-def test_a_segment_is_no_link_that_leads_elsewhere(tmp_path):
+def test_a_segment_is_not_a_link_that_leads_elsewhere(tmp_path):
     folder = tmp_path / "index"
     curate(tmp_path, [text(0)], None, folder)
     path = folder / "segment-00000.ids.npy"

@@ -210,7 +210,7 @@ def test_nobody_there(tmp_path: Path) -> None:
      '{"value": 3}', "[1]", '{"value": "three", "reason": "r"}', '{"value": 4, "reason": "\\ud83d"}',
      '{"value": "4/10", "reason": "r"}', '{"value": [3], "reason": "r"}', "{" * 100_000 + "}", '{"a":' * 100_000],
 )  # fmt: skip
-def test_what_is_no_label(answer: str) -> None:
+def test_what_is_not_a_label(answer: str) -> None:
     assert read(answer) is None
 
 

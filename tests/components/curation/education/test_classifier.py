@@ -271,7 +271,7 @@ def test_figures_are_those_of_scikit_learn_and_scipy(fitted, labelled) -> None:
     assert calibration_table(np.full(9, 1.0), np.full(9, 2.5))[1] == pytest.approx(1.5)
 
 
-def test_f1_is_no_gate_where_it_hangs_on_single_documents() -> None:
+def test_f1_is_not_a_gate_where_it_hangs_on_single_documents() -> None:
     """Of 100 held-out documents one goes: to miss it makes F1 0.5, and says nothing."""
 
     def unreliable(below: int) -> dict[str, str]:

@@ -73,7 +73,7 @@ def test_what_teaches_little_goes(learned: tuple[Classifier, Report], name: str)
 
 
 @pytest.mark.parametrize("text", SELLS)
-def test_what_sells_is_no_page_worth_learning_from(learned: tuple[Classifier, Report], text: str) -> None:
+def test_what_sells_is_not_a_page_worth_learning_from(learned: tuple[Classifier, Report], text: str) -> None:
     assert learned[0].score([text], ["web"])[0] < WEB
 
 

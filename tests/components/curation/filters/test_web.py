@@ -151,7 +151,7 @@ def test_what_is_explained_is_what_is_judged(text):
     assert (verdict.failure.rule if verdict.failure else None) == (failed[0] if failed else None)
 
 
-def test_a_page_that_stays_loses_the_lines_that_are_no_prose():
+def test_a_page_that_stays_loses_the_lines_that_are_not_prose():
     page = f"Home\n\n{ENGLISH}We use cookies to make this page better for you, and for us.\nPlease enable JavaScript to see it.\n"
     (verdict,) = web.judge([page], PARAMS)
     assert (verdict.failure, verdict.text, verdict.lines_removed) == (None, ENGLISH.replace(" \n", "\n"), 3)
@@ -219,7 +219,7 @@ GLOSSARY = "".join(
         ("Home\nAbout us\nPrice: 7 EUR\n- Depth: 7 m\n", 0.0, 0.0),
     ],
 )
-def test_wrapped_lines_and_entries_of_glossaries_are_no_lines_without_an_end(text, papers, datatrove):
+def test_wrapped_lines_and_entries_of_glossaries_are_not_lines_without_an_end(text, papers, datatrove):
     for definitions, share in (("papers", papers), ("datatrove", datatrove)):
         figures = web.fineweb_figures([text], WebRulesParams(definitions=definitions))
         assert figures["line_punct"].to_list() == [pytest.approx(share)]

@@ -159,7 +159,7 @@ def test_plain_text_has_the_same_lines_without_marks(extractor: str) -> None:
 
 
 @BOTH
-def test_a_table_that_lays_out_the_page_is_no_table(extractor: str) -> None:
+def test_a_table_that_lays_out_the_page_is_not_a_table(extractor: str) -> None:
     html = f"<table><tr><td><a href=/>Home</a></td><td><h1>Gears</h1><p>{OPENING}</p><p>{CLOSING}</p></td></tr></table>"
     text = pages.parse(html, markdown=True, extractor=extractor)["text"]
     assert OPENING in text

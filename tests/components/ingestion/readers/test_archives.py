@@ -148,7 +148,7 @@ def test_an_archive_of_nothing_but_refused_members_is_not_read_on(
 
 
 @pytest.mark.parametrize("at", [512, 1_024, 1_536])
-def test_a_broken_header_is_no_end(read: Callable, at: int) -> None:
+def test_a_broken_header_is_not_an_end(read: Callable, at: int) -> None:
     data = bytearray(tarred({f"{i}.txt": b"text" for i in range(5)}))
     data[at * 2 + 150] ^= 0xFF
     documents, quarantined = read("a.tar", bytes(data))
@@ -175,7 +175,7 @@ def test_encrypted_members_are_named(read: Callable) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
-def test_what_is_no_archive_is_named(read: Callable, name: str) -> None:
+def test_what_is_not_an_archive_is_named(read: Callable, name: str) -> None:
     documents, (quarantined,) = read(name, b"PK")
     assert not documents
     assert (quarantined.file, quarantined.line) == (name, 0)

@@ -265,7 +265,7 @@ def test_other_encodings_are_found_and_recorded(read: Callable) -> None:
         ("b.txt", b"\xef\xbb\xbftext" + b"\xff" * 9, "starts as utf-8, but 9 characters are not"),
     ],
 )
-def test_bytes_that_are_no_text_are_named_with_their_offset(
+def test_bytes_that_are_not_text_are_named_with_their_offset(
     read: Callable, name: str, data: bytes, reason: str
 ) -> None:
     documents, (quarantined,) = read(name, data)
@@ -317,7 +317,7 @@ def test_a_value_that_python_does_not_have_costs_its_field_alone(tmp_path: Path,
     assert two.metadata == {"day": "1970-01-01", "score": 1.5, "list": []}
 
 
-def test_a_string_that_is_no_utf8_costs_its_row_or_its_field_alone(tmp_path: Path, read_path: Callable) -> None:
+def test_a_string_that_is_not_utf8_costs_its_row_or_its_field_alone(tmp_path: Path, read_path: Callable) -> None:
     strings = pa.array([b"good", b"ba\xff!", b"last"]).view(pa.string())
     pq.write_table(pa.table({"text": strings, "n": [1, 2, 3]}), tmp_path / "a.parquet")
     documents, (quarantined,) = read_path(str(tmp_path / "a.parquet"))

@@ -312,7 +312,7 @@ def test_a_card_names_no_file_outside_of_the_folder(
 
 
 @pytest.mark.parametrize("name", ["README.md", "dataset_infos.json", ".huggingface.yaml"])
-def test_a_card_is_no_link_that_leads_elsewhere(dataset: Path, secret: Path, read_path: Callable, name: str) -> None:
+def test_a_card_is_not_a_link_that_leads_elsewhere(dataset: Path, secret: Path, read_path: Callable, name: str) -> None:
     (dataset / name).unlink(missing_ok=True)
     (dataset / name).symlink_to(secret)
     with pytest.raises(StepError, match="is a link that leads out of its folder"):

@@ -269,7 +269,7 @@ def test_the_process_ends_with_its_owner() -> None:
     assert process.poll() is not None
 
 
-def test_a_parser_that_does_not_start_is_no_fault_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parser_that_does_not_start_is_not_a_fault_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation.sys, "executable", "/bin/false")
     with pytest.raises(StepError, match="the process that parses files does not start; run `/bin/false -I"):
         ParserProcess().ask(page(STORY), HTML)

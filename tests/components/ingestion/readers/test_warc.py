@@ -156,7 +156,7 @@ def test_a_head_whose_lines_end_in_lf_is_read(read: Callable) -> None:
     assert "Вода в реке" in document.text
 
 
-def test_notes_of_a_crawler_are_no_documents(read: Callable) -> None:
+def test_notes_of_a_crawler_are_not_documents(read: Callable) -> None:
     notes = [("metadata://gnu.org/software/wget/warc/wget.log", "text/plain"), ("dns:example.org", "text/plain")]
     data = [record("resource", STORY.encode(), kind, url) for url, kind in notes]
     (document,), (quarantined,) = read("a.warc", b"".join([*data, response(html(1))]))
@@ -211,7 +211,7 @@ def test_an_archive_from_before_warc_is_read(read: Callable, name: str) -> None:
         ),
     ],
 )
-def test_what_is_no_arc_is_named(read: Callable, data: bytes, read_of_it: int, reason: str) -> None:
+def test_what_is_not_an_arc_is_named(read: Callable, data: bytes, read_of_it: int, reason: str) -> None:
     documents, quarantined = read("a.arc", data)
     assert len(documents) == read_of_it
     assert reason in quarantined[-1].reason
@@ -287,7 +287,7 @@ def test_the_charset_of_the_header_counts(read: Callable) -> None:
     assert "Вода в реке холодная" in document.text
 
 
-def test_what_is_no_page_is_counted_and_named(read: Callable) -> None:
+def test_what_is_not_a_page_is_counted_and_named(read: Callable) -> None:
     data = [
         response(b"\x89PNG", "image/png"),
         response(b"\x89PNG", "image/png"),
@@ -353,7 +353,7 @@ def test_every_cut_in_a_header_is_seen(read: Callable, cut: int) -> None:
     ],
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_what_is_no_archive_is_named(read: Callable, data: bytes, pack: Callable) -> None:
+def test_what_is_not_an_archive_is_named(read: Callable, data: bytes, pack: Callable) -> None:
     documents, quarantined = read("a.warc.gz" if pack is gzip.compress else "a.warc", pack(data))
     assert not documents
     assert quarantined

@@ -34,7 +34,7 @@ def test_a_record_comes_back_as_it_was(record: Callable[..., Record], tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"arm": "curated"}', "\x00"])
-def test_what_is_no_record_is_named(text: str, tmp_path: Path) -> None:
+def test_what_is_not_a_record_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(StepError, match=r"r\.json is not a record of the ablation"):
         read_record(tmp_path / "r.json")

@@ -99,7 +99,7 @@ def test_a_model_that_gives_nothing_usable_is_an_error(tmp_path, finish, words):
         fetch(tmp_path, requests(20), FakeModel(context=context, finish=finish))
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_what_is_not_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(StepError, match="is not a checkpoint; expected a folder with"):
         checkpoint_sha256(tmp_path)
 
