@@ -31,13 +31,14 @@ def exam_share(case: Case) -> dict[str, Any] | None:
 
 
 def _part(gains: Differences, damages: Differences, tasks: Sequence[str]) -> dict[str, Any]:
-    gain, damage = _estimate(gains, tasks), _estimate(damages, tasks)
-    told_apart = gain["low"] is not None and gain["low"] > 0
-    return {"gain": gain, "damage": damage, "share": damage["value"] / gain["value"] if told_apart else None}
+    (gained, gain), (lost, damage) = _estimate(gains, tasks), _estimate(damages, tasks)
+    share = lost / gained if gain["low"] is not None and gain["low"] > 0 else None
+    return {"gain": gain, "damage": damage, "share": share}
 
 
-def _estimate(differences: Differences, tasks: Sequence[str]) -> dict[str, float | None]:
+def _estimate(differences: Differences, tasks: Sequence[str]) -> tuple[float, dict[str, float | None]]:
+    """The mean over tasks, alone and with its error and interval."""
     parts = [mean(differences[name]) for name in tasks]
     whole = macro(parts)
     low, high = interval(whole, parts, CONFIDENCE)
-    return {"value": whole.value, "stderr": whole.stderr, "low": low, "high": high}
+    return whole.value, {"value": whole.value, "stderr": whole.stderr, "low": low, "high": high}
