@@ -253,8 +253,8 @@ def _along_table(transfer: dict[str, Any] | None) -> Table:
         for row in ((transfer or {}).get("growth") or {}).get("along", ())
     ]
     note = (
-        "The new entries set back after each validation, on a quarter of its sequences. There is no share while the loss on "
-        "them is above that at the start."
+        "The new entries set back after each validation, on a quarter of its sequences. There is no share while the gain on "
+        "them is less than twice the standard error of the damage."
     )
     return Table("Knowledge transfer: new entries along training", note, ["tokens", "loss", "share", "damage"], rows)
 

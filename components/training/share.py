@@ -46,7 +46,7 @@ class Along:
 
     def measure(self, module: PhiTraining, after: HeldOutLoss, start: Mapping[str, float] | None) -> dict[str, float]:
         """The loss on the sample, and what setting the new entries back adds to it, in nats per token; and its share of the
-        gain since the start, if there is a gain.
+        gain since the start, if the gain is more than twice the standard error of that.
 
         Args:
             after: the whole validation.
@@ -61,7 +61,7 @@ class Along:
         gain = start["sample_loss"] - loss
         found = {"sample_loss": loss, "new_damage": damage.value}
         found |= {} if damage.stderr is None else {"new_damage_stderr": damage.stderr}
-        return found | ({"new_share": damage.value / gain} if gain > 0 else {})
+        return found | ({"new_share": damage.value / gain} if gain > 2 * (damage.stderr or 0.0) else {})
 
 
 def shares(initial: Path | None, trained: Phi, held_out: HeldOut) -> dict[str, Any] | None:

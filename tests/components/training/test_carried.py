@@ -10,8 +10,9 @@ from safetensors.torch import save, save_file
 from components.errors import StepError
 from components.params import TrainingParams
 from components.phi import checkpoint
-from components.phi.weights import to_state
-from components.training.carried import NEW_PARAMETERS, CarriedEntries, carried_factor, read_new_entries
+from components.phi.new_entries import NewEntries
+from components.phi.weights import our_names, to_state
+from components.training.carried import NEW_PARAMETERS, CarriedEntries, carried_factor, read_new_entries, set_back
 
 
 def write_masks(directory: Path) -> dict[str, torch.Tensor]:
@@ -57,6 +58,21 @@ def test_frozen_entries_stay_and_new_ones_learn(
     settings["training"]["carried_warmup_fraction"] = 0.5
     call("rising", initial=tmp_path / "grown")
     assert not torch.equal(to_state(checkpoint.load(tmp_path / "rising"))["lm_head.weight"], after["lm_head.weight"])
+
+
+def test_new_entries_are_set_back_and_come_again(call: Any, tmp_path: Path) -> None:
+    call("grown")
+    carried = our_names(checkpoint.read_config(tmp_path / "grown"), write_masks(tmp_path / "grown"))
+    start = dict(checkpoint.load(tmp_path / "grown").named_parameters())
+    model = checkpoint.load(tmp_path / "grown")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1
+    trained = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    with set_back(model, NewEntries(tmp_path / "grown", model.config)):
+        for name, parameter in model.named_parameters():
+            assert torch.equal(parameter, torch.where(carried[name], trained[name], start[name])), name
+    assert all(torch.equal(parameter, trained[name]) for name, parameter in model.named_parameters())
 
 
 def test_a_share_of_the_change_is_kept() -> None:

@@ -66,6 +66,7 @@ def test_a_training_run_says_what_new_entries_carry(call: Any, settings: dict[st
     # Frozen, the share along training is 1 as well, on every fourth of eight sequences, of which the last validation has all.
     along = frozen["along"]
     assert [row["step"] for row in along] == [4, 8, 12]
+    assert any("new_share" in row for row in along)
     assert all(row["new_share"] == pytest.approx(1.0, abs=1e-5) for row in along if "new_share" in row)
     assert along[-1]["validation_loss"] == pytest.approx(frozen_summary["validation_loss"])
     settings["small"]["learning_rate"] = 1e-30  # nothing is gained, so nothing has a share of it
