@@ -57,11 +57,11 @@ class EducationParams(Section):
         description="Number of documents to label, stratified",
     )
     min_value: dict[Judged, Annotated[float, Field(ge=0, le=5)]] = Field(
-        {"web": 2.5, "prose": 1.75, "code": 0.4},
+        {"web": 2.7, "prose": 1.95, "code": 0.4},
         description="Drop documents of a kind whose educational value (0 to 5) is below this; not named = not filtered",
     )
     max_drop: dict[Text, Fraction] = Field(
-        {"web": 0.5, "prose": 0.1},
+        {"web": 0.9, "prose": 0.1},
         description="Maximum share of a kind's documents that educational value drops; not named = no limit",
     )
     allowance: float = Field(
