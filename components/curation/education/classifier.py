@@ -114,7 +114,9 @@ class Classifier:
             "format": FORMAT,
             "allowance": self.allowance,
             "provenance": self.provenance,
-            "models": {kind: {"bias": model.bias, "neutral": model.neutral} for kind, model in sorted(self.models.items())},
+            "models": {
+                kind: {"bias": model.bias, "neutral": model.neutral} for kind, model in sorted(self.models.items())
+            },
         }
         arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
         for number, (_, model) in enumerate(sorted(self.models.items())):

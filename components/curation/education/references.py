@@ -46,7 +46,11 @@ def references(seed: int, good: Sequence[str] = (), bad: Sequence[str] = ()) -> 
     """
     written = good_texts()
     better = [*written, *explained(len(written), seed), *(text[:READ] for text in good)]
-    worse = [*generated(GENERATED * len(better), seed), *_with_halves(_written("bad.txt")), *(text[:READ] for text in bad)]
+    worse = [
+        *generated(GENERATED * len(better), seed),
+        *_with_halves(_written("bad.txt")),
+        *(text[:READ] for text in bad),
+    ]
     stories = _with_halves(_written("stories.txt"))
     values = [GOOD_VALUE] * len(better) + [BAD_VALUE] * len(worse) + [STORY_VALUE] * len(stories)
     return References([*better, *worse, *stories], values)

@@ -441,7 +441,8 @@ def test_web_text_sees_the_rules_of_the_papers(tmp_path: Path) -> None:
         "c4": {"min_num_sentences": 1},
         "fineweb": {"short_line_thr": 1.0},
     }
-    _, kept, _ = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short")], web=loose)
+    rows = [document(ENGLISH, "web"), document(GOOD, "web", "short")]
+    _, kept, _ = curated(tmp_path, rows, web=loose, education={"min_value": {}})
     assert len(kept) == 2
     _, kept, ledger = curated(tmp_path, [document(ENGLISH), document(GOOD)], web={"kinds": ["prose"]})
     assert [row["rule"] for row in ledger] == ["gopher_repetition.top_n_grams.4"]

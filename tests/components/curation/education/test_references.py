@@ -63,8 +63,8 @@ NOT_WORTH_READING = {
     "Each chair ships free and comes with a two-year guarantee. Order yours today!\n",
     "house": "This charming three-bedroom house has a spacious lounge, a modern kitchen and a lovely garden with a pool. It is close to "
     "schools and shops, and the beach is only five minutes away. Call us to arrange a viewing.\n",
-    "press release": "DENVER - Corvane Energy has appointed Dana Whitlock as chief operating officer, effective July 1. \"Dana brings two "
-    "decades of leadership to our team, and we are excited to welcome her,\" said founder Luis Ortega. Corvane provides storage "
+    "press release": 'DENVER - Corvane Energy has appointed Dana Whitlock as chief operating officer, effective July 1. "Dana brings two '
+    'decades of leadership to our team, and we are excited to welcome her," said founder Luis Ortega. Corvane provides storage '
     "solutions to utilities in eleven states and was named one of the fastest-growing firms of the region.\n",
     "event": "The annual harvest fair returns to Mill Park on Saturday, October 12, from 10 am to 6 pm. Enjoy live music, pony rides and "
     "food from local vendors. Tickets are $8 at the gate, kids under six get in free. Volunteers are still needed; please call Anne "
