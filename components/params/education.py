@@ -70,7 +70,9 @@ class EducationParams(Section):
         le=5,
         description=("Largest share of code's educational value that comments and docstrings may add"),
     )
-    ridge: float = Field(0.1, gt=0, le=1e6, description="Strength of the classifier's ridge penalty (no unit)")
+    ridge: float = Field(
+        0.1, gt=0, le=1e6, description="Strength of the ridge penalty of models that learn from labels (no unit)"
+    )
     min_f1: Fraction = Field(
         0.7,
         description=("Least held-out macro F1 score of the classifier; a kind with less is not filtered"),

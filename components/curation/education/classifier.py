@@ -3,8 +3,8 @@
 It is ridge regression on the labels, as FineWeb-Edu regresses on its model's scores (Penedo et al. 2024, arXiv 2406.17557), on
 words instead of embeddings. A rising line through ten points, fitted on predictions for unseen documents, turns the
 regression's output into a value. Reference texts are another kind of label: they show both ends of the scale, as the positives
-and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and values in between come from the words alone. So their model
-ignores length and shape, which would only distinguish the references, and needs no calibration. Weights are whole numbers, so
+and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and values in between come from the words alone. So their model is
+naive Bayes, ignores shape, which would only distinguish the references, and needs no calibration. Weights are whole numbers, so
 sums are exact: a value depends only on the text, not on its batch, the number of threads or the machine.
 """
 
@@ -21,7 +21,6 @@ import numpy as np
 from components.curation.education import guard
 from components.curation.education.copies import near_copies
 from components.curation.education.features import GRAMS, SIZE, features
-from components.curation.education.references import MIDDLE
 from components.curation.education.report import GATED, HeldOut, Report, Scores, measure
 from components.errors import StepError
 from components.files import atomic_file

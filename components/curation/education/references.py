@@ -1,9 +1,11 @@
 """Reference texts that show the classifier of web and prose which texts teach and which do not.
 
-Good: `references/good.txt`, short textbook texts on many subjects, including glossaries, formulas and tables, and the
-topics of Python's language reference, which every interpreter has. Bad: reviews, dialogues, forum threads, bug lists,
-advertisements, menus and the like, made by the grammars of `references/bad.yaml`. In between: the stories of
-`references/stories.txt`, which explain little but are not junk. Nothing is downloaded. Texts that the user names are added.
+Good: `references/good.txt`, short textbook texts on many subjects, including glossaries, formulas and tables;
+`references/explained.txt`, web pages that explain; the topics of Python's language reference, which every interpreter has; and
+pages made by the good grammars of `references/web.yaml`. Bad: reviews, dialogues, forum threads, bug lists, advertisements,
+press releases, event notices, link lists and the like, made by the grammars of `references/bad.yaml` and `references/web.yaml`,
+and the pages of `references/bad.txt`. In between: the stories of `references/stories.txt`, which explain little but are not junk.
+Nothing is downloaded. Texts that the user names are added.
 """
 
 import hashlib
