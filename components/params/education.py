@@ -57,11 +57,11 @@ class EducationParams(Section):
         description="Number of documents to label, stratified",
     )
     min_value: dict[Judged, Annotated[float, Field(ge=0, le=5)]] = Field(
-        {"web": 2.5, "prose": 1.75, "code": 0.4},
+        {"web": 2.7, "prose": 1.95, "code": 0.4},
         description="Drop documents of a kind whose educational value (0 to 5) is below this; not named = not filtered",
     )
     max_drop: dict[Text, Fraction] = Field(
-        {"web": 0.5, "prose": 0.1},
+        {"web": 0.9, "prose": 0.1},
         description="Maximum share of a kind's documents that educational value drops; not named = no limit",
     )
     allowance: float = Field(
@@ -70,7 +70,9 @@ class EducationParams(Section):
         le=5,
         description=("Largest share of code's educational value that comments and docstrings may add"),
     )
-    ridge: float = Field(0.1, gt=0, le=1e6, description="Strength of the classifier's ridge penalty (no unit)")
+    ridge: float = Field(
+        0.1, gt=0, le=1e6, description="Strength of the ridge penalty of models that learn from labels (no unit)"
+    )
     min_f1: Fraction = Field(
         0.7,
         description=("Least held-out macro F1 score of the classifier; a kind with less is not filtered"),

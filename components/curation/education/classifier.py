@@ -3,8 +3,8 @@
 It is ridge regression on the labels, as FineWeb-Edu regresses on its model's scores (Penedo et al. 2024, arXiv 2406.17557), on
 words instead of embeddings. A rising line through ten points, fitted on predictions for unseen documents, turns the
 regression's output into a value. Reference texts are another kind of label: they show both ends of the scale, as the positives
-and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and values in between come from the words alone. So their model
-ignores length and shape, which would only distinguish the references, and needs no calibration. Weights are whole numbers, so
+and negatives of DCLM do (Li et al. 2024, arXiv 2406.11794), and values in between come from the words alone. So their model is
+naive Bayes, ignores shape, which would only distinguish the references, and needs no calibration. Weights are whole numbers, so
 sums are exact: a value depends only on the text, not on its batch, the number of threads or the machine.
 """
 
@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ import numpy as np
 from components.curation.education import guard
 from components.curation.education.copies import near_copies
 from components.curation.education.features import GRAMS, SIZE, features
-from components.curation.education.references import MIDDLE
 from components.curation.education.report import GATED, HeldOut, Report, Scores, measure
 from components.errors import StepError
 from components.files import atomic_file
 from components.params.education import EducationParams
 
-FORMAT = 1  # of the file; increase it when the features change, too
+FORMAT = 2  # of the file; increase it when the features change, too
 LEAST = 60  # minimum labels to learn from
+RARE = 0.002  # share of texts that is added to each share, so that a word of few references says little
+NEUTRAL = 500  # words and pairs that speak for neither side, added to those of each text, so that a short one is near the middle
 _FIXED = 1 << 40  # weights are multiples of its inverse
 _POINTS = 10  # of the calibration
 _HELD_OUT, _FOLDS = 4, 4  # one in four documents is held out; folds of the others for the calibration
@@ -44,12 +45,15 @@ class Model:
         weights: int64 (SIZE,), multiples of 2^-40.
         bias: the mean label.
         raw, values: float64, rising: outputs of the regression and the values that they map to.
+        neutral: the output is the mean weight of a text's words and pairs with so many of weight 0 added; if 0, the sum of
+            their weights is divided by the root of their number.
     """
 
     weights: np.ndarray
     bias: float
     raw: np.ndarray
     values: np.ndarray
+    neutral: int = 0
 
     def predict(self, texts: Sequence[str]) -> np.ndarray:
         """Outputs of the regression, float64."""
@@ -59,7 +63,8 @@ class Model:
             np.cumsum(self.weights.take(grams), out=sums[1:])
             of_words = sums.take(starts[1:]) - sums.take(starts[:-1])
             distinct = np.maximum(np.diff(starts), 1)
-            parts.append((of_words / np.sqrt(distinct) + self.weights.take(shape).sum(axis=1)) / _FIXED + self.bias)
+            divisor = distinct + self.neutral if self.neutral else np.sqrt(distinct)
+            parts.append((of_words / divisor + self.weights.take(shape).sum(axis=1)) / _FIXED + self.bias)
         return np.concatenate(parts)
 
     def calibrated(self, raw: np.ndarray) -> np.ndarray:
@@ -108,7 +113,9 @@ class Classifier:
             "format": FORMAT,
             "allowance": self.allowance,
             "provenance": self.provenance,
-            "models": {kind: {"bias": model.bias} for kind, model in sorted(self.models.items())},
+            "models": {
+                kind: {"bias": model.bias, "neutral": model.neutral} for kind, model in sorted(self.models.items())
+            },
         }
         arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)}
         for number, (_, model) in enumerate(sorted(self.models.items())):
@@ -134,7 +141,8 @@ class Classifier:
                 for number, (kind, facts) in enumerate(sorted(header["models"].items())):
                     weights = np.zeros(SIZE, dtype=np.int64)
                     weights[arrays[f"places{number}"]] = arrays[f"weights{number}"]
-                    models[kind] = Model(weights, facts["bias"], arrays[f"raw{number}"], arrays[f"values{number}"])
+                    points = arrays[f"raw{number}"], arrays[f"values{number}"]
+                    models[kind] = Model(weights, facts["bias"], *points, facts["neutral"])
         except Exception as error:
             raise StepError(
                 f"{path} is not a readable classifier of educational value ({error}); run curation again, which writes it"
@@ -189,7 +197,7 @@ def fit(
             chosen = np.flatnonzero(~held & of_kinds.get(kind, True))
             shown = [texts[i] for i in chosen]
             if kind == REFERENCE and kind in of_kinds:
-                models[kind] = _reference_model(shown, values[chosen], params.ridge)
+                models[kind] = _reference_model(shown, values[chosen])
             else:
                 models[kind] = _fit_model(shown, values[chosen], draws[chosen], params.ridge)
     classifier = Classifier(models, params.allowance, provenance or {})
@@ -206,7 +214,7 @@ def fit(
     if REFERENCE in of_kinds:  # they are few, so held-out ones are also learned from after the measurement
         chosen = np.flatnonzero(of_kinds[REFERENCE])
         with threadpool_limits(1):
-            models[REFERENCE] = _reference_model([texts[i] for i in chosen], values[chosen], params.ridge)
+            models[REFERENCE] = _reference_model([texts[i] for i in chosen], values[chosen])
     return classifier, report
 
 
@@ -251,14 +259,23 @@ def _fit_model(texts: list[str], labels: np.ndarray, draws: np.ndarray, ridge: f
     return Model(weights, bias, *_calibration(unseen, labels))
 
 
-def _reference_model(texts: list[str], labels: np.ndarray, ridge: float) -> Model:
-    """A model of words and pairs only, with outputs that are values. Good and bad texts weigh the same, whatever their number."""
-    bad = labels < MIDDLE
-    weights = np.where(bad, np.sqrt((~bad).sum() / max(bad.sum(), 1)), 1.0)
-    matrix = _matrix(texts)[:, :GRAMS].multiply(weights[:, None]).tocsr()
-    fitted = np.zeros(SIZE, dtype=np.int64)
-    fitted[:GRAMS] = np.rint(_ridge(matrix, weights * (labels - MIDDLE), ridge) * _FIXED)
-    return Model(fitted, MIDDLE, np.array([0.0, 5.0]), np.array([0.0, 5.0]))
+def _reference_model(texts: list[str], labels: np.ndarray) -> Model:
+    """A model of words and pairs only: the weight of each is how much more frequent it is in good texts than in bad ones, as a
+    logarithm (naive Bayes). Unlike a regression, it does not attribute what distinguishes the references to a few words.
+
+    A text of value v counts as v / 5 of a good text and as the rest of a bad one. The mean good text gets 4.5, the mean bad
+    one 0.5.
+    """
+    present = _matrix(texts)[:, :GRAMS]
+    present.data[:] = 1
+    good = labels / 5
+    shares = [np.asarray(present.T @ side).ravel() / max(side.sum(), 1) for side in (good, 1 - good)]
+    weights = np.zeros(SIZE, dtype=np.int64)
+    weights[:GRAMS] = np.rint(np.log((shares[0] + RARE) / (shares[1] + RARE)) * _FIXED)
+    model = Model(weights, 0.0, np.zeros(0), np.zeros(0), NEUTRAL)
+    bad_mean, good_mean = (float(np.average(model.predict(texts), weights=side)) for side in (1 - good, good))
+    edge = max(good_mean - bad_mean, 1e-9) / 8  # half a point
+    return replace(model, raw=np.array([bad_mean - edge, good_mean + edge]), values=np.array([0.0, 5.0]))
 
 
 def _matrix(texts: list[str]) -> Any:

@@ -441,7 +441,8 @@ def test_web_text_sees_the_rules_of_the_papers(tmp_path: Path) -> None:
         "c4": {"min_num_sentences": 1},
         "fineweb": {"short_line_thr": 1.0},
     }
-    _, kept, _ = curated(tmp_path, [document(ENGLISH, "web"), document(GOOD, "web", "short")], web=loose)
+    rows = [document(ENGLISH, "web"), document(GOOD, "web", "short")]
+    _, kept, _ = curated(tmp_path, rows, web=loose, education={"min_value": {}})
     assert len(kept) == 2
     _, kept, ledger = curated(tmp_path, [document(ENGLISH), document(GOOD)], web={"kinds": ["prose"]})
     assert [row["rule"] for row in ledger] == ["gopher_repetition.top_n_grams.4"]
@@ -635,7 +636,7 @@ def test_text_that_teaches_nothing_goes_up_to_the_share_that_may(tmp_path: Path,
     assert len(ledger) == gone
     assert all(row["source"].startswith("bad/") and row["rule"] == "educational_value" for row in ledger)
     threshold = summary["education"]["thresholds"]["web"]
-    assert (threshold == 2.5) == (most == 1)
+    assert (threshold == 2.7) == (most == 1)
     assert all(row["value"] < row["threshold"] == threshold for row in ledger)
     assert min(d.educational_value for d in kept) >= threshold
     assert summary["education"]["dropped"] == {"web": gone}
@@ -646,7 +647,9 @@ def test_text_that_teaches_nothing_goes_up_to_the_share_that_may(tmp_path: Path,
 
 def test_a_small_folder_of_prose_is_judged_and_loses_only_what_teaches_nothing(tmp_path: Path) -> None:
     titles = "back button goes to the wrong page.\nmail folder is shown twice.\nlet me turn off the beep.\nfonts look ugly on my screen.\n"
-    titles += "crashes when the disk is full.\nold cookies are not deleted.\nsearch box too short.\n"
+    titles += "crashes when the disk is full.\nold cookies are not deleted.\nsearch box too short.\ntabs disappear after an update.\n"
+    titles += "print preview is blank.\ncursor jumps to the end when I paste.\nbookmarks menu does not scroll.\nno icon on the desktop.\n"
+    titles += "right click crashes.\npassword dialog opens behind the window.\nundo does nothing.\n"
     rows = [document(text, source=f"lesson {n}") for n, text in enumerate(lessons(4))]
     _, kept, ledger = judged(tmp_path, [*rows, document(titles, source="titles")])
     assert [row["source"] for row in ledger] == ["titles"]

@@ -85,9 +85,8 @@ def test_languages_that_are_named_are_kept_alone(tmp_path: Path) -> None:
     summary, kept, _ = curated(tmp_path, {"de": 30, "en": 10}, language={"keep": ["en"]})
     assert languages(kept) == {"en"}
     assert summary["languages"] == {"shares": {}, "kept": ["en"], "by": "curation.language.keep", "note": ""}
-    assert summary["warnings"][-1] == (
-        "documents dropped: 30, of them 30 by language (not in a language to keep; to keep de: --set curation.language.keep=[de])"
-    )
+    told = "of them 30 by language (not in a language to keep; to keep de: --set curation.language.keep=[de])"
+    assert told in summary["warnings"][-1]
 
 
 def test_prose_of_an_english_corpus_is_not_looked_at(tmp_path: Path) -> None:
