@@ -30,6 +30,7 @@ from components.tracking import Tracker
 
 WIDEST_SWEEP = 5  # rates of one sweep
 SETTINGS = {"threads": 1, "validations": 1, "checkpoint_minutes": 0}
+TRANSFER = {"threads": 1, "proof_tokens": 512}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     params = params.model_copy(
         update={
             "training": params.training.model_copy(update=SETTINGS),
-            "transfer": params.transfer.model_copy(update={"threads": 1}),
+            "transfer": params.transfer.model_copy(update=TRANSFER),
         }
     )
     place = Place(params, grid, inputs["tokens"].resolve(), manifest["fingerprint"], outputs["output"].resolve())
