@@ -28,6 +28,7 @@ from components.study.growth.law.grid import EXACT, Cell, Grid, Stage, Training,
 from components.study.steps import write_params
 from components.tracking import Tracker
 
+SIGNALLED = 128  # exit statuses above: ended by a signal
 WIDEST_SWEEP = 5  # rates of one sweep
 SETTINGS = {"threads": 1, "validations": 1, "checkpoint_minutes": 0}
 TRANSFER = {"threads": 1, "proof_tokens": 512}
@@ -54,6 +55,11 @@ class Place:
             "transfer": self.params.transfer.model_dump(mode="json") if training.arm == EXACT else None,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def cost(self, training: Training) -> float:
+        """Roughly proportional to the FLOPs of a training run."""
+        shape = self.grid.shapes[training.shape]
+        return training.tokens * shape.hidden_size * shape.num_hidden_layers
 
     def record(self, training: Training) -> Path:
         return self.folder / "records" / f"{self.key(training)}.json"
@@ -118,9 +124,12 @@ class Rates:
         return Training(arm, shape, tokens, seed, rate, source)
 
     def make(self, trainings: Iterable[Training]) -> list[dict[str, Any]]:
-        """The records of training runs; those that are missing are made, as many at once as there are processes."""
-        wanted = list(dict.fromkeys(trainings))
-        return list(self.pool.map(make, [self.place] * len(wanted), wanted))
+        """The records of training runs; those that are missing are made, as many at once as there are processes, cheap
+        ones first."""
+        wanted = list(trainings)
+        ordered = sorted(dict.fromkeys(wanted), key=self.place.cost)
+        found = dict(zip(ordered, self.pool.map(make, [self.place] * len(ordered), ordered), strict=True))
+        return [found[training] for training in wanted]
 
     def sweep(self, runs: Sequence[tuple[str, str, Cell]]) -> None:
         """Find the rate of each run with the lowest loss, going on outwards while the best is at the edge."""
@@ -229,6 +238,8 @@ def run_here(name: str, words: list[str], params: Path) -> int:
         main(pkgutil.resolve_name(f"components.{name}.__main__:COMMAND"), [*words, "--params", str(params)])
     except SystemExit as end:
         if end.code not in (0, DIVERGED):
+            if isinstance(end.code, int) and end.code > SIGNALLED:
+                os._exit(end.code)  # the grid was stopped; the pool's process must not wait for more work
             raise StepError(f"{name} ended with status {end.code}; see its output above") from end
         return int(end.code or 0)
     raise AssertionError("a command ends with an exit status")
