@@ -54,6 +54,7 @@ class Stage:
     seeds: tuple[int, ...]
     swept: tuple[Cell, ...] = ()
     rates: dict[str, float] | None = None
+    held_out: tuple[Cell, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
@@ -85,7 +86,10 @@ def read_grid(path: Path) -> Grid:
             name: ModelShape(**{"intermediate_size": 4 * shape["hidden_size"]} | shape)
             for name, shape in plan["shapes"].items()
         }
-        stages = {name: _stage(name, shapes, **facts) for name, facts in plan["stages"].items()}
+        apart = {name: tuple(Cell(*cell) for cell in cells) for name, cells in plan.get("held_out", {}).items()}
+        stages = {
+            name: _stage(name, shapes, held_out=apart.get(name, ()), **facts) for name, facts in plan["stages"].items()
+        }
         rates = {arm: tuple(map(float, plan["rates"][arm])) for arm in ARMS}
         return Grid(shapes, rates, stages)
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:

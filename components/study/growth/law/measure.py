@@ -5,7 +5,6 @@ PyTorch does. A run's record is a file named by everything that the run depends 
 plan adds to the records of a smaller one. The small models stay beside the records, since many cells start from them.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from components.errors import StepError
 from components.files import write_json
 from components.params import Params
 from components.running.cli import ANYTHING, DIVERGED, WITHIN, Argument, Command, Paths, main
-from components.study.growth.arms import CONTINUED, SCRATCH
+from components.study.growth.arms import SCRATCH
 from components.study.growth.law.grid import EXACT, Cell, Grid, Stage, Training, read_grid, runs_of, start_of
 from components.study.steps import write_params
 from components.tracking import Tracker
