@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Stage:
-    """Cells of one small shape and its larger shapes."""
+    """Cells of one small shape and its larger shapes.
+
+    Attributes:
+        swept: cells in which learning rates are swept; without any, `rates` gives them.
+        held_out: cells set apart before any fit, to judge the law.
+        predicted: the law never sees this stage; its losses were predicted before they were measured.
+    """
 
     name: str
     small: str
@@ -55,6 +61,7 @@ class Stage:
     swept: tuple[Cell, ...] = ()
     rates: dict[str, float] | None = None
     held_out: tuple[Cell, ...] = ()
+    predicted: bool = False
 
     @property
     def cells(self) -> list[Cell]:
@@ -72,6 +79,11 @@ class Grid:
     shapes: dict[str, ModelShape]
     rates: dict[str, tuple[float, ...]]
     stages: dict[str, Stage]
+
+    def part(self, predicted: bool) -> "Grid":
+        """The stages that the law is fitted to, or those that it predicts."""
+        kept = {name: stage for name, stage in self.stages.items() if stage.predicted == predicted}
+        return replace(self, stages=kept)
 
 
 def read_grid(path: Path) -> Grid:
