@@ -29,6 +29,7 @@ from components.tracking import Tracker
 
 SIGNALLED = 128  # exit statuses above: ended by a signal
 WIDEST_SWEEP = 5  # rates of one sweep
+PLATEAU = 0.01  # nats by which the rate at the edge must beat its neighbour for the sweep to go on
 SETTINGS = {"threads": 1, "validations": 1, "checkpoint_minutes": 0}
 TRANSFER = {"threads": 1, "proof_tokens": 512}
 
@@ -96,13 +97,15 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 
 def measure(stage: Stage, seed: int, place: Place, pool: ProcessPoolExecutor) -> None:
-    """Make the training runs of a stage with one seed: sweeps first, then the rest at the rates that they chose."""
+    """Make the training runs of a stage with one seed: sweeps, then cell by cell at the rates that they chose, cheap cells
+    first."""
     rates = Rates(stage, place, pool)
-    starts = [scratch for scratch in runs_of(stage, stage.cells) if scratch[0] == SCRATCH]
-    rates.sweep([each for each in runs_of(stage, stage.swept) if each[0] == SCRATCH])
-    rates.make(rates.training(*each, seed) for each in starts)
-    rates.sweep([each for each in runs_of(stage, stage.swept) if each[0] != SCRATCH])
-    rates.make(rates.training(*each, seed) for each in runs_of(stage, stage.cells))
+    for fresh in (True, False):  # what starts from a small model comes after it
+        rates.sweep([run for run in runs_of(stage, stage.swept) if (run[0] == SCRATCH) == fresh])
+    for cell in sorted(stage.cells, key=sum):
+        for fresh in (True, False):
+            runs = [run for run in runs_of(stage, [cell]) if (run[0] == SCRATCH) == fresh]
+            rates.make(rates.training(*run, seed) for run in runs)
 
 
 class Rates:
@@ -152,9 +155,13 @@ class Rates:
 
 
 def beyond(rates: dict[float, float]) -> float | None:
-    """The next rate to try, twice or half the best one at the edge; None if the best has neighbours on both sides."""
-    best, ordered = min(rates, key=lambda rate: (rates[rate], rate)), sorted(rates)
-    if len(rates) >= WIDEST_SWEEP or best not in (ordered[0], ordered[-1]):
+    """The next rate to try: twice or half the best one if that is at the edge, and better than its neighbour by PLATEAU."""
+    ordered = sorted(rates)
+    best = min(ordered, key=lambda rate: rates[rate])
+    if not 1 < len(rates) < WIDEST_SWEEP or best not in (ordered[0], ordered[-1]):
+        return None
+    neighbour = ordered[1] if best == ordered[0] else ordered[-2]
+    if rates[neighbour] - rates[best] < PLATEAU:
         return None
     return best * 2 if best == ordered[-1] else best / 2
 
