@@ -18,7 +18,7 @@ from components.study.growth.law.runs import Measured
 FILE = Path(__file__).with_name("law.json")
 FACTORS = (1.5, 2.0, 3.0)  # of parameters, that are considered unless the larger size is given
 FLOPS_PER_PARAMETER = 6  # for each token of training
-VERBS = {SCRATCH: "start from scratch", CONTINUED: "continue", EXACT: "grow"}
+VERDICTS = {SCRATCH: "scratch", CONTINUED: "continue", EXACT: "grow"}
 SLACK = 1 + 1e-9  # of a range, for numbers that were rounded
 
 
@@ -81,7 +81,7 @@ def read_law(path: Path = FILE) -> Law:
         return Law(fitted, Range(**{name: tuple(ends) for name, ends in facts["range"].items()}))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StepError(
-            f"{path} is not a fitted growth law ({error}); fit it again with components.study.growth.law"
+            f"{path} is not a fitted growth law ({error}); fit it again with components.study.growth.law.report"
         ) from error
 
 
@@ -142,10 +142,10 @@ class Advice:
 
     @property
     def verdict(self) -> str:
-        """`start from scratch`, `continue` or `grow`, `not told apart`, or `unknown`."""
+        """`scratch`, `continue` or `grow`, `not told apart`, or `unknown`."""
         if self.unknown:
             return "unknown"
-        return VERBS[self.options[0].start] if self.told_apart else "not told apart"
+        return VERDICTS[self.options[0].start] if self.told_apart else "not told apart"
 
 
 def advise(law: Law, small: float, small_tokens: float, large: Sequence[float], budget: Budget) -> Advice:
@@ -207,27 +207,24 @@ def text_of(advice: Advice) -> str:
     """The advice as lines for a terminal."""
     if advice.unknown:
         return f"unknown: {advice.unknown}"
-    lines = [f"{'':<20}{'parameters':>12}{'tokens':>10}{'loss':>8}  90% interval"]
+    lines = [f"{'':<10}{'parameters':>12}{'tokens':>10}{'loss':>8}  90% interval"]
     for option in advice.options:
         lines.append(
-            f"{VERBS[option.start]:<20}{option.parameters:>11.3g}M{option.tokens:>9.3g}M{option.loss:>8.3f}"
+            f"{VERDICTS[option.start]:<10}{option.parameters:>11.3g}M{option.tokens:>9.3g}M{option.loss:>8.3f}"
             f"  {option.low:.3f} to {option.high:.3f}"
         )
     best, rival = advice.options[0], advice.rival
     assert rival is not None
-    gap = f"{advice.gain:.3f} nats per token lower (90% interval {advice.low:+.3f} to {advice.high:+.3f})"
-    known = "" if advice.told_apart else "not told apart: "
-    lines.append(f"{known}{named(best)} is {gap} than {named(rival)}")
+    known = "" if advice.told_apart else "not told apart; predicted: "
+    gap = (
+        f"{advice.gain:.3f} nats per token below {named(rival)} (90% interval {advice.low:+.3f} to {advice.high:+.3f})"
+    )
+    lines.append(f"{known}{named(best)}, {gap}")
     return "\n".join(lines)
 
 
 def named(option: Option) -> str:
-    size = (
-        ""
-        if option.start == CONTINUED
-        else f" {'to' if option.start == EXACT else 'with'} {option.parameters:.3g}M parameters"
-    )
-    return f"{VERBS[option.start]}{size}"
+    return VERDICTS[option.start] + ("" if option.start == CONTINUED else f" ({option.parameters:.3g}M parameters)")
 
 
 def summary_of(advice: Advice) -> Mapping[str, Any]:

@@ -133,32 +133,35 @@ class Judgement:
 
 
 def judge(fitted: Fitted, measured: Measured) -> Judgement:
-    """Compare predictions with measured runs, all of them held out from the fit."""
+    """Compare predictions with the runs that were set apart, and with the paired differences of which one is the grown run."""
+    apart = np.array([run.held_out for run in measured.runs])
+    pairs = np.array([measured.runs[grown].held_out for grown, _ in measured.pairs], dtype=bool)
     setting, losses = measured.settings, measured.losses
     predicted, drawn = fitted.losses(setting), fitted.drawn(setting)
-    off = np.abs(predicted - losses)
-    pair_off = np.abs(measured.differences(predicted - losses))
-    paired = np.stack([measured.differences(row) for row in drawn])
+    off, inside = np.abs(predicted - losses), _inside(losses, interval(drawn, fitted.loss_noise))
+    differences = measured.differences(losses)
+    paired = interval(np.stack([measured.differences(row) for row in drawn]), fitted.pair_noise)
     arms = np.asarray(setting.start)
     regrets = regret(measured, predicted)
     return Judgement(
-        len(losses),
-        len(measured.pairs),
-        _mean(off),
-        _mean(pair_off),
-        _mean(_inside(losses, interval(drawn, fitted.loss_noise))),
-        _mean(_inside(measured.differences(losses), interval(paired, fitted.pair_noise))),
-        {str(arm): _mean(off[arms == arm]) for arm in sorted(set(arms.tolist()))},
+        int(apart.sum()),
+        int(pairs.sum()),
+        _mean(off[apart]),
+        _mean(np.abs(measured.differences(predicted) - differences)[pairs]),
+        _mean(inside[apart]),
+        _mean(_inside(differences, paired)[pairs]),
+        {str(arm): _mean(off[apart & (arms == arm)]) for arm in sorted(set(arms[apart].tolist()))},
         _mean(np.array(regrets)),
         len(regrets),
     )
 
 
 def regret(measured: Measured, predicted: Array) -> list[float]:
-    """For each grown run with both rivals: the loss of the arm with the lowest prediction, minus the lowest loss."""
+    """For each grown run set apart, with both rivals: the loss of the arm with the lowest prediction, minus the lowest loss."""
     rivals: dict[int, list[int]] = {}
     for grown, rival in measured.pairs:
-        rivals.setdefault(grown, [grown]).append(rival)
+        if measured.runs[grown].held_out:
+            rivals.setdefault(grown, [grown]).append(rival)
     found = []
     for members in rivals.values():
         if len(members) == 3:

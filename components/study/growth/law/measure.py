@@ -101,7 +101,8 @@ def measure(stage: Stage, seed: int, place: Place, pool: ProcessPoolExecutor) ->
     first."""
     rates = Rates(stage, place, pool)
     for fresh in (True, False):  # what starts from a small model comes after it
-        rates.sweep([run for run in runs_of(stage, stage.swept) if (run[0] == SCRATCH) == fresh])
+        runs = [run for run in runs_of(stage, stage.swept) if run[1] in (stage.small, stage.large[-1])]
+        rates.sweep([run for run in runs if (run[0] == SCRATCH) == fresh])
     for cell in sorted(stage.cells, key=sum):
         for fresh in (True, False):
             runs = [run for run in runs_of(stage, [cell]) if (run[0] == SCRATCH) == fresh]
@@ -122,7 +123,8 @@ class Rates:
         if rate is None and self.stage.rates is not None:
             rate = self.stage.rates[arm]
         elif rate is None:
-            rate = self.best[start_of(self.stage, shape, arm, self.stage.nearest(cell))]
+            like = shape if shape == self.stage.small else self.stage.large[-1]
+            rate = self.best[start_of(self.stage, like, arm, self.stage.nearest(cell))]
         return Training(arm, shape, tokens, seed, rate, source)
 
     def make(self, trainings: Iterable[Training]) -> list[dict[str, Any]]:

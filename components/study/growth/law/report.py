@@ -1,4 +1,4 @@
-"""Fits the law, judges it on the cells set apart, and writes the result."""
+"""`python -m components.study.growth.law.report`: fit the growth law, judge it on the cells set apart, and write the result."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from components.files import atomic_file
 from components.params import Params
 from components.results.figures import BLUE, GREY, RUST, save
 from components.results.tables import Table
-from components.running.cli import Paths
+from components.running.cli import Argument, Command, Paths, main
 from components.study.growth.arms import CONTINUED, SCRATCH
 from components.study.growth.law.advice import Law
 from components.study.growth.law.fit import Fitted, Judgement, fit, judge
@@ -26,7 +26,10 @@ from components.tracking import Tracker
 STYLES = {SCRATCH: RUST, CONTINUED: GREY, EXACT: BLUE}
 NAMES = {SCRATCH: "scratch", CONTINUED: "continued", EXACT: "exact"}
 COLUMNS = ("arm", "shape", "small_shape", "parameters", "tokens", "small", "small_tokens", "seed", "loss", "held_out")
-BEGIN, END = "<!-- the law's tables, written by components.study.growth.law -->", "<!-- end of the law's tables -->"
+BEGIN, END = (
+    "<!-- the law's tables, written by components.study.growth.law.report -->",
+    "<!-- end of the law's tables -->",
+)
 
 
 def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
@@ -37,16 +40,16 @@ def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> d
     """
     grid = read_grid(inputs["grid"])
     measured = read_runs(inputs["records"], grid.part(predicted=False))
-    seen, apart = measured.part(held_out=False), measured.part(held_out=True)
-    if not apart.runs:
+    seen = measured.part(held_out=False)
+    if len(seen.runs) == len(measured.runs):
         raise StepError(f"{inputs['records']}: no cell that was set apart is trained yet; train more of the grid")
-    judged = {form.name: judge(fit(form, seen), apart) for form in (LAW, *OTHERS)}
+    judged = {form.name: judge(fit(form, seen), measured) for form in (LAW, *OTHERS)}
     fitted = fit(LAW, measured)
     law = Law.of(fitted, measured)
     tables = [judgements(judged), coefficients(fitted), errors(fitted, measured), covered(law, measured)]
     if inputs["predictions"]:
         tables += compared(inputs["predictions"], inputs["records"], grid)
-    text = text_of(measured, apart, judged, tables)
+    text = text_of(measured, judged, tables)
     write_result(
         outputs["output"], "law", law.record(), text, csv_rows(measured), lambda path: draw(fitted, measured, path)
     )
@@ -155,10 +158,10 @@ def place_of(run: Run) -> Place:
     return run.arm, run.shape, run.small_shape, round(run.small_tokens * MILLION), round(run.tokens * MILLION)
 
 
-def text_of(measured: Measured, apart: Measured, judged: Mapping[str, Judgement], tables: Sequence[Table]) -> Text:
+def text_of(measured: Measured, judged: Mapping[str, Judgement], tables: Sequence[Table]) -> Text:
     own = judged[LAW.name]
     sentences = [
-        f"{len(measured.runs)} training runs, {len(apart.runs)} of them set apart before the fit.",
+        f"{len(measured.runs)} training runs, {own.runs} of them set apart before the fit.",
         f"On those the growth law errs by **{own.loss:.4f}** nats per token in losses and by **{own.pair:.4f}** in paired "
         f"differences; its 90% intervals contain {own.loss_covered:.0%} and {own.pair_covered:.0%}.",
         f"Its advice costs {own.regret:.4f} nats on average against the best arm.",
@@ -213,3 +216,22 @@ def insert(page: Path, paragraphs: Sequence[str]) -> None:
         raise StepError(f"{page} has no lines {BEGIN} and {END}; add them where the tables belong")
     with atomic_file(page) as partial:
         partial.write_text("\n\n".join([before + begin, *paragraphs, end + after]), encoding="utf-8")
+
+
+COMMAND = Command(
+    step="study.growth.law.report",
+    description="Fit the growth law to the finished runs of the grid, and judge it on the cells that were set apart.",
+    run=report,
+    inputs=(
+        Argument("grid", "plan of the grid (YAML)"),
+        Argument("records", "directory of components.study.growth.law.measure"),
+        Argument("predictions", "predictions of the predicted stages (CSV), to compare", required=False),
+    ),
+    outputs=(
+        Argument("output", "directory for law.json, law.md, law.csv, the chart and the page", holds="law.json"),
+        Argument("page", "Markdown page whose tables are replaced between two marks", required=False),
+    ),
+)
+
+if __name__ == "__main__":
+    main(COMMAND)
