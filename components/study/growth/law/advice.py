@@ -72,7 +72,9 @@ def read_law(path: Path = FILE) -> Law:
         StepError: the file is not one.
     """
     if not path.exists():
-        raise StepError(f"{path} does not exist; fit the growth law with `make law` and copy reports/law/result/law.json there")
+        raise StepError(
+            f"{path} does not exist; fit the growth law with `make law` and copy reports/law/result/law.json there"
+        )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if (facts["form"], facts["names"]) != (LAW.name, list(LAW.first)):

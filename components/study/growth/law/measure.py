@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -97,16 +98,16 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
 
 def measure(stage: Stage, seed: int, place: Place, pool: ProcessPoolExecutor) -> None:
-    """Make the training runs of a stage with one seed: sweeps, then cell by cell at the rates that they chose, cheap cells
-    first."""
+    """Make the training runs of a stage with one seed: sweeps, then cell by cell at the rates that they chose. The last larger
+    shape and its cheap cells come first, so that a law can be fitted early."""
     rates = Rates(stage, place, pool)
     for fresh in (True, False):  # what starts from a small model comes after it
         runs = [run for run in runs_of(stage, stage.swept) if run[1] in (stage.small, stage.large[-1])]
         rates.sweep([run for run in runs if (run[0] == SCRATCH) == fresh])
-    for cell in sorted(stage.cells, key=sum):
+    for large, cell in product(reversed(stage.large), sorted(stage.cells, key=sum)):
         for fresh in (True, False):
             runs = [run for run in runs_of(stage, [cell]) if (run[0] == SCRATCH) == fresh]
-            rates.make(rates.training(*run, seed) for run in runs)
+            rates.make(rates.training(*run, seed) for run in runs if run[1] in (stage.small, large))
 
 
 class Rates:
