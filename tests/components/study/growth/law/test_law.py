@@ -179,6 +179,10 @@ def test_a_law_survives_its_file(law: Law, tmp_path: Path) -> None:
 
 
 def test_the_committed_law_gives_advice() -> None:
+    if not FILE.exists():
+        with pytest.raises(StepError, match="fit the growth law with `make law`"):
+            read_law(FILE)
+        return
     law = read_law(FILE)
     known = law.range
     middle = [(low * high) ** 0.5 for low, high in known]
@@ -280,13 +284,36 @@ def test_the_report_judges_the_law_and_fills_its_page(records: Path, plan: Path,
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    for heading in ("Cells set apart", "Coefficients", "Errors of the fit", "Range", "Predictions"):
+    for heading in (
+        "Cells set apart",
+        "Coefficients",
+        "Errors of the fit",
+        "Range",
+        "Phi-1.5 into Phi-2",
+        "Predictions",
+    ):
         assert f"### {heading}" in text
     assert "1 of 4 are trained" in text
     assert read_law(tmp_path / "out" / "law.json").range.small_tokens == (0.1, 0.9)
     (tmp_path / "bare.md").write_text("no marks")
     with pytest.raises(StepError, match="has no lines"):
         report.insert(tmp_path / "bare.md", ["x"])
+
+
+def test_a_law_without_cells_set_apart_is_not_judged(records: Path, plan: Path, tmp_path: Path) -> None:
+    near = tmp_path / "grid.yaml"
+    near.write_text(plan.read_text().replace("  S: [[900000, 400000]]", "  S: []"))
+    inputs = {"grid": near, "records": records, "predictions": None}
+    assert report.report(inputs, {"output": tmp_path / "out"}, Params(), Tracker()) == {}
+    assert "the law is not judged" in (tmp_path / "out" / "law.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("ahead", "since"),
+    [([True, True], 0.0), ([False, True], 2.0), ([True, False], np.inf), ([False, False], np.inf)],
+)
+def test_growing_is_ahead_from_where_it_stays_ahead(ahead: list[bool], since: float) -> None:
+    assert report.first(np.array(ahead), np.array([1.0, 2.0])) == since
 
 
 def test_measured_predictions_stand_beside_what_was_foretold(plan: Path, law: Law, tmp_path: Path, written) -> None:
