@@ -187,9 +187,9 @@ def advise(law: Law, small: float, small_tokens: float, large: Sequence[float], 
     ]
     best = ordered[0]
     other = next(i for i in ordered if kinds[i][0] != kinds[best][0])
-    gains = interval(drawn[:, other] - drawn[:, best], law.fitted.pair_noise)
+    ends = interval(drawn[:, other] - drawn[:, best], law.fitted.pair_noise)
     rival = next(option for option in options if option.start != options[0].start)
-    return Advice(tuple(options), rival, float(losses[other] - losses[best]), *map(float, gains))
+    return Advice(tuple(options), rival, float(losses[other] - losses[best]), float(ends[0]), float(ends[1]))
 
 
 def outside_of(known: Range, small: float, small_tokens: float, sizes: Sequence[float], tokens: Sequence[float]) -> str:

@@ -11,7 +11,7 @@ that is short beside it, so that a short run after a mature start raises the los
 N and D are in millions. Forms of other authors, for comparison on the same runs, are here too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ class Form:
     loss: Callable[[Mapping[str, float], Setting], Array]
     most: Mapping[str, float]
 
-    def of(self, coefficients: Sequence[float], setting: Setting) -> Array:
+    def of(self, coefficients: Array, setting: Setting) -> Array:
         return self.loss(dict(zip(self.first, coefficients, strict=True)), setting)
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from components.errors import StepError
+from components.foreign import yaml_text
 from components.params import ModelShape
 from components.study.growth.arms import CONTINUED, SCRATCH
 
@@ -93,7 +92,7 @@ def read_grid(path: Path) -> Grid:
         StepError: the file is not a plan.
     """
     try:
-        plan = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plan = yaml_text.read(path)
         shapes = {
             name: ModelShape(**{"intermediate_size": 4 * shape["hidden_size"]} | shape)
             for name, shape in plan["shapes"].items()
@@ -104,7 +103,7 @@ def read_grid(path: Path) -> Grid:
         }
         rates = {arm: tuple(map(float, plan["rates"][arm])) for arm in ARMS}
         return Grid(shapes, rates, stages)
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise StepError(f"{path} is not a plan of a grid ({reason}); compare it with studies/law/grid.yaml") from error
 

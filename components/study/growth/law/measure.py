@@ -12,7 +12,7 @@ import pkgutil
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import product
 from multiprocessing import get_context
@@ -97,7 +97,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     return {"trainings": len(list((place.folder / "records").glob("*.json")))}
 
 
-def measure(stage: Stage, seed: int, place: Place, pool: ProcessPoolExecutor) -> None:
+def measure(stage: Stage, seed: int, place: Place, pool: Executor) -> None:
     """Make the training runs of a stage with one seed: sweeps, then cell by cell at the rates that they chose. The last larger
     shape and its cheap cells come first, so that a law can be fitted early."""
     rates = Rates(stage, place, pool)
@@ -113,7 +113,7 @@ def measure(stage: Stage, seed: int, place: Place, pool: ProcessPoolExecutor) ->
 class Rates:
     """The learning rates of a stage: swept with its first seed, then looked up."""
 
-    def __init__(self, stage: Stage, place: Place, pool: ProcessPoolExecutor) -> None:
+    def __init__(self, stage: Stage, place: Place, pool: Executor) -> None:
         self.stage, self.place, self.pool = stage, place, pool
         self.best: dict[tuple[str, str, int, int], float] = {}
 

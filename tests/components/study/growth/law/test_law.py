@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -316,7 +317,9 @@ def test_growing_is_ahead_from_where_it_stays_ahead(ahead: list[bool], since: fl
     assert report.first(np.array(ahead), np.array([1.0, 2.0])) == since
 
 
-def test_measured_predictions_stand_beside_what_was_foretold(plan: Path, law: Law, tmp_path: Path, written) -> None:
+def test_measured_predictions_stand_beside_what_was_foretold(
+    plan: Path, law: Law, tmp_path: Path, written: Callable[..., Path]
+) -> None:
     grid = read_grid(plan)
     folder = written(tmp_path / "grid", grid.part(predicted=True), seeds=(1,), noise=0.0)
     foretold = tmp_path / "p.csv"

@@ -1,6 +1,9 @@
 """Which training runs a grid makes, with runs whose loss is a function of the rate."""
 
 import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +15,11 @@ from components.study.growth.law.grid import Grid, Training
 BEST = {"scratch": 0.064, "continued": 0.008, "exact": 0.024}
 
 
-class Here:
+class Here(Executor):
     """Stands for a pool of processes: makes each run at once."""
 
-    map = staticmethod(map)
+    def map(self, fn: Callable[..., Any], *lists: Iterable[Any], **limits: Any) -> Iterator[Any]:
+        return map(fn, *lists)
 
 
 @pytest.fixture
@@ -33,7 +37,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     return done
 
 
-def test_a_stage_sweeps_rates_and_trains_each_cell_at_the_best(grid: Grid, made: list[Training], tmp_path) -> None:
+def test_a_stage_sweeps_rates_and_trains_each_cell_at_the_best(
+    grid: Grid, made: list[Training], tmp_path: Path
+) -> None:
     place = measure.Place(Params(), grid, tmp_path, "tokens", tmp_path)
     stage = grid.stages["S"]
     for seed in stage.seeds:
@@ -50,7 +56,7 @@ def test_a_stage_sweeps_rates_and_trains_each_cell_at_the_best(grid: Grid, made:
     assert len(made) == before
 
 
-def test_a_stage_with_rates_has_no_sweep(grid: Grid, made: list[Training], tmp_path) -> None:
+def test_a_stage_with_rates_has_no_sweep(grid: Grid, made: list[Training], tmp_path: Path) -> None:
     place = measure.Place(Params(), grid, tmp_path, "tokens", tmp_path)
     measure.measure(grid.stages["P"], 1, place, Here())
     assert [(run.arm, run.shape, run.rate) for run in made] == [
@@ -61,7 +67,9 @@ def test_a_stage_with_rates_has_no_sweep(grid: Grid, made: list[Training], tmp_p
     ]
 
 
-def test_a_diverged_run_is_a_bad_rate_but_not_a_failure(grid: Grid, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_diverged_run_is_a_bad_rate_but_not_a_failure(
+    grid: Grid, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     losses = {0.016: 3.0, 0.032: None, 0.008: 3.2}
     monkeypatch.setattr(measure, "make", lambda place, training: {"validation_loss": losses[training.rate]})
     rates = measure.Rates(grid.stages["S"], measure.Place(Params(), grid, tmp_path, "t", tmp_path), Here())
