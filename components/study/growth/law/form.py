@@ -1,14 +1,14 @@
 """The growth law: the loss of a model of N parameters after D tokens, whatever it started from.
 
-    L(N, D) = E + A / N^a + B / D^b                                        from a random start (Hoffmann et al., arXiv 2203.15556)
-    D = D2 + k T / (1 + T / D2)^g                                          after a start that is worth T tokens
+    L(N, D) = E + A / N^a + B / (D + d)^b   from a random start (Hoffmann et al., arXiv 2203.15556, with d)
+    D = D2 + k T / (1 + T / D2)^g           after a start that is worth T tokens
 
 D2 are the run's own tokens. A small model that is trained on starts with T = D1, the tokens that it has read. A grown model starts
 with the T tokens after which a model of its size would have the small model's loss: L(N, T) = L(Ns, D1). `k` is the
 share of that start which is kept when the learning rate rises again, one for each arm; `g` lets less of it be kept by a run
 that is short beside it, so that a short run after a mature start raises the loss.
 
-N and D are in millions. Forms of other authors, for comparison on the same runs, are here too.
+`d` flattens the first steps, in which the loss falls more slowly than the power law. N and D are in millions. Forms of other authors, for comparison on the same runs, are here too.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,22 +61,23 @@ class Form:
         return self.loss(dict(zip(self.first, coefficients, strict=True)), setting)
 
 
-MOST = 100.0
+MOST, TINY = 100.0, 1e-12
 CHINCHILLA = {"E": 1.5, "A": 0.5, "a": 0.4, "B": 1.0, "b": 0.4}
 
 
 def fresh(c: Mapping[str, float], parameters: ArrayLike, tokens: ArrayLike) -> Array:
     """Loss from a random start."""
     n, d = np.asarray(parameters, float), np.asarray(tokens, float)
-    return np.asarray(c["E"] + c["A"] / n ** c["a"] + c["B"] / d ** c["b"])
+    return np.asarray(c["E"] + c["A"] / n ** c["a"] + c["B"] / (d + c.get("d", 0.0)) ** c["b"])
 
 
 def worth(c: Mapping[str, float], setting: Setting) -> Array:
-    """The tokens, in millions, after which a model of the trained size has the small model's loss; no more than those that
-    the small model has read."""
+    """The tokens, in millions, after which a model of the trained size has the small model's loss: no more than those that the
+    small model has read, and none if a random start is as good."""
     small_loss = fresh(c, setting.small, setting.small_tokens)
     left = small_loss - c["E"] - c["A"] / np.asarray(setting.parameters, float) ** c["a"]
-    return np.asarray((c["B"] / left) ** (1 / c["b"]))
+    left = np.maximum(left, TINY)  # an exponent of a fit's trial may round it to 0
+    return np.maximum((c["B"] / left) ** (1 / c["b"]) - c.get("d", 0.0), 0.0)
 
 
 def growth_law(c: Mapping[str, float], setting: Setting) -> Array:
@@ -107,7 +108,7 @@ def saturating(c: Mapping[str, float], setting: Setting) -> Array:
     return np.where(begun, floor + later, fresh(c, setting.parameters, tokens))
 
 
-LAW = Form("growth law", CHINCHILLA | {"k_continued": 0.7, "k_exact": 0.7, "g": 0.3}, growth_law, {"g": 1.0})
+LAW = Form("growth law", CHINCHILLA | {"d": 0.1, "k_continued": 0.7, "k_exact": 0.7, "g": 0.3}, growth_law, {"g": 1.0})
 OTHERS = (
     Form("Chinchilla, all tokens", CHINCHILLA, all_tokens, {}),
     Form(
