@@ -15,7 +15,7 @@ from components.results.tables import Table
 from components.running.cli import Argument, Command, Paths, main
 from components.study.growth.arms import CONTINUED, SCRATCH
 from components.study.growth.law.advice import Law
-from components.study.growth.law.fit import Fitted, Judgement, fit, judge
+from components.study.growth.law.fit import Fitted, Judgement, fit, judge, judge_each
 from components.study.growth.law.form import LAW, OTHERS, Setting
 from components.study.growth.law.grid import EXACT, Grid, read_grid
 from components.study.growth.law.predict import read_predictions
@@ -25,6 +25,10 @@ from components.tracking import Tracker
 
 STYLES = {SCRATCH: RUST, CONTINUED: GREY, EXACT: BLUE}
 NAMES = {SCRATCH: "scratch", CONTINUED: "continued", EXACT: "exact"}
+HOW = {
+    True: "Fitted without the cells set apart, judged on them",
+    False: "No cell set apart is trained yet; each cell is judged by a fit to the others",
+}
 COLUMNS = ("arm", "shape", "small_shape", "parameters", "tokens", "small", "small_tokens", "seed", "loss", "held_out")
 PHI_1_5, PHI_2 = (1420.0, 150_000.0), 2780.0  # parameters and tokens; parameters; in millions
 BEGIN, END = (
@@ -43,14 +47,21 @@ def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> d
     measured = read_runs(inputs["records"], grid.part(predicted=False))
     seen = measured.part(held_out=False)
     apart = len(seen.runs) < len(measured.runs)
-    judged = {form.name: judge(fit(form, seen), measured) for form in (LAW, *OTHERS) if apart}
+    judged = {
+        form.name: judge(fit(form, seen), measured) if apart else judge_each(form, measured) for form in (LAW, *OTHERS)
+    }
     fitted = fit(LAW, measured)
     law = Law.of(fitted, measured)
-    tables = [judgements(judged)] if apart else []
-    tables += [coefficients(fitted), errors(fitted, measured), covered(law, measured), extrapolation(fitted)]
+    tables = [
+        judgements(judged, apart),
+        coefficients(fitted),
+        errors(fitted, measured),
+        covered(law, measured),
+        extrapolation(fitted),
+    ]
     if inputs["predictions"]:
         tables += compared(inputs["predictions"], inputs["records"], grid)
-    text = text_of(measured, judged, tables)
+    text = text_of(measured, judged[LAW.name], apart, tables)
     write_result(
         outputs["output"], "law", law.record(), text, csv_rows(measured), lambda path: draw(fitted, measured, path)
     )
@@ -60,7 +71,7 @@ def report(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> d
     return {name: {k: v for k, v in asdict(each).items() if k != "by_arm"} for name, each in judged.items()}
 
 
-def judgements(judged: Mapping[str, Judgement]) -> Table:
+def judgements(judged: Mapping[str, Judgement], apart: bool) -> Table:
     header = ["form", "losses, mean absolute error", "paired differences", "losses in the 90% interval", "differences in it", "regret"]  # fmt: skip
     rows = [
         [name, f"{j.loss:.4f}", f"{j.pair:.4f}", f"{j.loss_covered:.0%}", f"{j.pair_covered:.0%}", f"{j.regret:.4f}"]
@@ -69,10 +80,10 @@ def judgements(judged: Mapping[str, Judgement]) -> Table:
     first = next(iter(judged.values()))
     arms = ", ".join(f"{NAMES[arm]} {error:.4f}" for arm, error in first.by_arm.items())
     note = (
-        f"Fitted without the cells set apart, judged on them: {first.runs} losses, {first.pairs} paired differences (grown minus "
+        f"{HOW[apart]}: {first.runs} losses, {first.pairs} paired differences (grown minus "
         f"continued or scratch), {first.places} choices. In nats per token. The growth law by arm: {arms}."
     )
-    return Table("Cells set apart", note, header, rows)
+    return Table("Cells set apart" if apart else "Each cell, by the others", note, header, rows)
 
 
 def coefficients(fitted: Fitted) -> Table:
@@ -195,17 +206,13 @@ def place_of(run: Run) -> Place:
     return run.arm, run.shape, run.small_shape, round(run.small_tokens * MILLION), round(run.tokens * MILLION)
 
 
-def text_of(measured: Measured, judged: Mapping[str, Judgement], tables: Sequence[Table]) -> Text:
-    sentences = [f"{len(measured.runs)} training runs."]
-    if own := judged.get(LAW.name):
-        sentences += [
-            f"On the {own.runs} runs set apart before the fit, the growth law errs by **{own.loss:.4f}** nats per token in losses and by "
-            f"**{own.pair:.4f}** in paired differences; its 90% intervals contain {own.loss_covered:.0%} and "
-            f"{own.pair_covered:.0%}.",
-            f"Its advice costs {own.regret:.4f} nats on average against the best arm.",
-        ]
-    else:
-        sentences.append("No cell that was set apart is trained yet, so the law is not judged.")
+def text_of(measured: Measured, own: Judgement, apart: bool, tables: Sequence[Table]) -> Text:
+    sentences = [
+        f"{len(measured.runs)} training runs. {HOW[apart]}.",
+        f"The growth law errs by **{own.loss:.4f}** nats per token in {own.runs} losses and by **{own.pair:.4f}** in {own.pairs} paired "
+        f"differences; its 90% intervals contain {own.loss_covered:.0%} and {own.pair_covered:.0%}.",
+        f"Its advice costs {own.regret:.4f} nats on average against the best arm.",
+    ]
     return Text(
         title="Growth law",
         headline="Scratch, continue or grow: can the better one be predicted?",

@@ -302,12 +302,14 @@ def test_the_report_judges_the_law_and_fills_its_page(records: Path, plan: Path,
         report.insert(tmp_path / "bare.md", ["x"])
 
 
-def test_a_law_without_cells_set_apart_is_not_judged(records: Path, plan: Path, tmp_path: Path) -> None:
+def test_without_cells_set_apart_each_cell_is_judged_by_the_others(records: Path, plan: Path, tmp_path: Path) -> None:
     near = tmp_path / "grid.yaml"
     near.write_text(plan.read_text().replace("  S: [[900000, 400000]]", "  S: []"))
     inputs = {"grid": near, "records": records, "predictions": None}
-    assert report.report(inputs, {"output": tmp_path / "out"}, Params(), Tracker()) == {}
-    assert "the law is not judged" in (tmp_path / "out" / "law.md").read_text()
+    summary = report.report(inputs, {"output": tmp_path / "out"}, Params(), Tracker())
+    assert summary["growth law"]["runs"] == 2 * 27  # all but random starts
+    assert summary["growth law"]["loss"] < 0.02
+    assert "Each cell, by the others" in (tmp_path / "out" / "law.md").read_text()
 
 
 @pytest.mark.parametrize(
