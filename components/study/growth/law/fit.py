@@ -25,7 +25,7 @@ class Fitted:
     Attributes:
         best: coefficients of the fit to all runs.
         draws: coefficients of the fits to resampled cells, one row each.
-        loss_noise: standard deviation of a loss about the fit; of a paired difference, `pair_noise`.
+        loss_noise: root mean square error of losses in cells that a fit has not seen; of paired differences, `pair_noise`.
     """
 
     form: Form
@@ -81,11 +81,21 @@ def fit(form: Form, measured: Measured, draws: int = DRAWS, seed: int = 0) -> Fi
     for _ in range(draws):
         counts = np.bincount(rng.integers(groups.max() + 1, size=groups.max() + 1), minlength=groups.max() + 1)
         drawn.append(_solve(form, measured, best, counts[groups].astype(float))[0])
-    errors = form.of(np.exp(best), measured.settings) - measured.losses
-    free = np.sqrt(len(errors) / (len(errors) - len(best)))
-    paired = measured.differences(errors)
-    noise = [float(free * np.sqrt(np.mean(e**2))) if len(e) else 0.0 for e in (errors, paired)]
+    losses, pairs = _left_out(form, measured, best, groups)
+    noise = [float(np.sqrt(np.mean(errors**2))) if len(errors) else 0.0 for errors in (losses, pairs)]
     return Fitted(form, np.exp(best), np.exp(np.array(drawn)).reshape(draws, -1), *noise)
+
+
+def _left_out(form: Form, measured: Measured, best: Array, groups: Array) -> tuple[Array, Array]:
+    """Errors of the losses and of the paired differences of each cell, by a fit to the other cells."""
+    losses, pairs = np.zeros(len(groups)), np.zeros(len(measured.pairs))
+    grown = np.array([groups[grown] for grown, _ in measured.pairs], dtype=int)
+    for cell in range(groups.max() + 1):
+        found, _ = _solve(form, measured, best, (groups != cell).astype(float))
+        errors = form.of(np.exp(found), measured.settings) - measured.losses
+        losses[groups == cell] = errors[groups == cell]
+        pairs[grown == cell] = measured.differences(errors)[grown == cell]
+    return losses, pairs
 
 
 def _solve(form: Form, measured: Measured, start: Array, weights: Array) -> tuple[Array, float]:

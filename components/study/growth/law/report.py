@@ -89,8 +89,8 @@ def judgements(judged: Mapping[str, Judgement], apart: bool) -> Table:
 def coefficients(fitted: Fitted) -> Table:
     rows = [[name, f"{v['value']:.4g}", f"{v['low']:.4g} to {v['high']:.4g}"] for name, v in fitted.record().items()]
     note = (
-        "Fitted to all cells, those set apart included. A single loss scatters about it by "
-        f"{fitted.loss_noise:.4f}, a paired difference by {fitted.pair_noise:.4f} (standard deviations)."
+        "Fitted to all cells, those set apart included. In a cell left out of the fit, a loss is off by "
+        f"{fitted.loss_noise:.4f} and a paired difference by {fitted.pair_noise:.4f} (root mean square)."
     )
     return Table("Coefficients", note, ["coefficient", "value", "90% interval"], rows)
 

@@ -149,7 +149,7 @@ def test_a_fit_finds_a_known_law_and_predicts_cells_set_apart(records: Path, gri
     assert judged.regret < 0.01
     fitted = fit(LAW, measured, draws=12)
     assert fitted.record()["k_exact"]["value"] == pytest.approx(0.8, abs=0.1)
-    assert fitted.loss_noise == pytest.approx(0.005, rel=0.6)
+    assert fitted.loss_noise == pytest.approx(0.005, rel=1.0)
     for other in OTHERS:
         theirs = judge(fit(other, measured.part(held_out=False), draws=2), measured)
         assert theirs.loss > judged.loss
