@@ -19,7 +19,7 @@ FILE = Path(__file__).with_name("law.json")
 FACTORS = (1.5, 2.0, 3.0)  # of parameters, that are considered unless the larger size is given
 FLOPS_PER_PARAMETER = 6  # for each token of training
 VERDICTS = {SCRATCH: "scratch", CONTINUED: "continue", EXACT: "grow"}
-SLACK = 1 + 1e-9  # of a range, for numbers that were rounded
+SLACK = 1.02  # of a range, for sizes that are given rounded
 
 
 class Range(NamedTuple):
@@ -203,7 +203,7 @@ def outside_of(known: Range, small: float, small_tokens: float, sizes: Sequence[
     for name, unit, values, (least, most) in asked:
         for value in values:
             if not least / SLACK <= value <= most * SLACK:
-                return f"{name}: {value:.3g}{unit}; the law was fitted to {least:.3g} to {most:.3g}{unit}"
+                return f"{name}: {value:,.4g}{unit}; the law was fitted to {least:.3g} to {most:.3g}{unit}"
     return ""
 
 

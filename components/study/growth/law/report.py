@@ -155,7 +155,15 @@ def first(ahead: np.ndarray, budgets: np.ndarray) -> float:
 
 
 def of_tokens(millions: float) -> str:
-    return "always" if millions == 0 else "never" if np.isinf(millions) else f"{millions / 1000:.3g}B tokens"
+    return (
+        "always"
+        if millions == 0
+        else "never"
+        if np.isinf(millions)
+        else f"{millions / 1000:,.2g}B tokens"
+        if millions < 1e5
+        else f"{millions / 1000:,.0f}B tokens"
+    )
 
 
 def compared(predictions: Path, records: Path, grid: Grid) -> list[Table]:
