@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from components.errors import StepError
@@ -86,7 +87,7 @@ def fit(form: Form, measured: Measured, draws: int = DRAWS, seed: int = 0) -> Fi
     return Fitted(form, np.exp(best), np.exp(np.array(drawn)).reshape(draws, -1), *noise)
 
 
-def _left_out(form: Form, measured: Measured, best: Array, groups: Array) -> tuple[Array, Array]:
+def _left_out(form: Form, measured: Measured, best: Array, groups: NDArray[np.intp]) -> tuple[Array, Array]:
     """Errors of the losses and of the paired differences of each cell, by a fit to the other cells."""
     losses, pairs = np.zeros(len(groups)), np.zeros(len(measured.pairs))
     grown = np.array([groups[grown] for grown, _ in measured.pairs], dtype=int)
