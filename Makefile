@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study submit ablation test coverage test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
+.PHONY: run corpus chat champion study law submit ablation test coverage test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -39,6 +39,9 @@ study: setup ## the growth study: what growing a small model buys, against every
 
 corpus: setup ## the curated corpus alone: the stages up to its gate
 	@$(PY) -m flows.run corpus $(ARGS)
+
+law: setup ## the growth law: hundreds of small trainings that predict when growing pays (hours)
+	@$(PY) -m flows.run growth-law $(ARGS)
 
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)

@@ -48,6 +48,7 @@ COMMANDS = {
     "promote": Entry("make a version of the registered model the champion", "flows.champion", {"command": "promote"}),
     "rollback": Entry("make the previous champion the champion again", "flows.champion", {"command": "rollback"}),
     "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
+    "law": Entry("fit the law that predicts when growing pays", "flows.run", {"flow": "growth-law"}),
     "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
     "board": Entry("submit an operator to the board of growth, or check its entries", "flows.board"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),

@@ -58,6 +58,14 @@ GROWTH_STUDY = Definition(
     Path("reports/study/result/study.md"),
     Path("reports/study/result/index.html"),
 )
+GROWTH_LAW = Definition(
+    "growth-law",
+    "the growth law",
+    "studies/law/dvc.yaml",
+    Path("reports/law/result.json"),
+    Path("reports/law/result/law.md"),
+    Path("reports/law/result/index.html"),
+)
 DATA_ABLATION = Definition(
     "data-ablation",
     "the data ablation",
@@ -66,4 +74,6 @@ DATA_ABLATION = Definition(
     Path("reports/ablation/result/ablation.md"),
     Path("reports/ablation/result/index.html"),
 )
-DEFINITIONS = {definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, DATA_ABLATION)}
+DEFINITIONS = {
+    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION)
+}

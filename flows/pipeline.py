@@ -41,7 +41,7 @@ from components.running.progress import Pace, parse  # noqa: E402
 from components.tracking import flat_numbers  # noqa: E402
 from flows import events, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
-from flows.definitions import CORPUS, DATA_ABLATION, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
+from flows.definitions import CORPUS, DATA_ABLATION, GROWTH_LAW, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
@@ -162,6 +162,17 @@ def growth_study(
     return bring_all_up_to_date(GROWTH_STUDY, Asked(overrides, profile, (text,) if text else (), size))
 
 
+@flow_of(GROWTH_LAW, "When growing a small model pays: the stages of studies/law/dvc.yaml and those they need.")
+def growth_law(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006
+) -> State:
+    """Bring every stage of the growth law up to date; arguments and errors as for the pipeline."""
+    return bring_all_up_to_date(GROWTH_LAW, Asked(overrides, profile, (text,) if text else (), size))
+
+
 @flow_of(
     DATA_ABLATION, "The value of each ingredient of the data: the stages of studies/data/dvc.yaml and those they need."
 )
@@ -179,6 +190,7 @@ FLOWS = {
     PIPELINE.flow: pipeline,
     CORPUS.flow: corpus,
     GROWTH_STUDY.flow: growth_study,
+    GROWTH_LAW.flow: growth_law,
     DATA_ABLATION.flow: data_ablation,
 }
 

@@ -1,8 +1,9 @@
 """The whole pipeline on the terminal: `phiforge run [TEXT ...]`, `make run`, `python -m flows.run [--text TEXT]`.
 
-`phiforge study` and `make study` run the growth study (`python -m flows.run growth-study`), `phiforge ablation` and
-`make ablation` the data ablation (`python -m flows.run data-ablation`), `phiforge corpus` and `make corpus` the pipeline's
-stages up to the curated corpus (`python -m flows.run corpus`); `phiforge plan` stops after the plan (`--plan`).
+`phiforge study` and `make study` run the growth study (`python -m flows.run growth-study`), `phiforge law` and `make law`
+the growth law (`growth-law`), `phiforge ablation` and `make ablation` the data ablation (`data-ablation`), `phiforge corpus`
+and `make corpus` the pipeline's stages up to the curated corpus (`corpus`); `phiforge plan` stops after the plan (`--plan`).
+`phiforge plan grow` advises whether to grow a small model (components.study.growth.law.advise).
 
 Before any work it prints the contents of the text and the plan. Then it shows the stages, live on a terminal and otherwise
 as plain lines, and ends with the result and next steps.
@@ -21,7 +22,7 @@ from components.errors import StepError
 from components.foreign.terminal import printable_text
 from components.params import parse_overrides
 from components.params.sizing import WIDTHS
-from flows import events, settings
+from flows import events, settings, step
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.parameters import resolve
 from flows.screen import Screen, closing_screen
@@ -30,11 +31,15 @@ from flows.sizes import Asked
 from flows.unchanged import all_cached
 
 PROG = "python -m flows.run"
+GROW, ADVISOR = "grow", "study.growth.law.advise"  # `phiforge plan grow`; a folder of that name is ./grow
 
 
 def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: bool = False) -> int:
     """Run the pipeline from the command line, with the options of `parser`; returns the exit status."""
-    arguments = parser(prog, flow, plan).parse_intermixed_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if plan and words[:1] == [GROW]:
+        return step.main([ADVISOR, *words[1:]])
+    arguments = parser(prog, flow, plan).parse_intermixed_args(words)
     root = settings.project_root()
     signal.signal(signal.SIGTERM, _terminate)
     started = time.monotonic()
@@ -119,7 +124,10 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
     """
     title = DEFINITIONS[flow or PIPELINE.flow].title
     described = f"Print the plan of a run of {title}, without running it." if plan else f"Run {title} on the terminal."
-    made = argparse.ArgumentParser(prog=prog, description=described)
+    grow = (
+        f"`{prog} {GROW}` advises whether to grow a small model; `{prog} {GROW} --help` explains it" if plan else None
+    )
+    made = argparse.ArgumentParser(prog=prog, description=described, epilog=grow)
     made.set_defaults(flow=flow, plan=plan, promote=None)
     if flow:
         made.add_argument(

@@ -361,7 +361,7 @@ def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
     assert {"small.learning_rate", "large.learning_rate", "training.final_lr_fraction"} <= shown
 
 
-@pytest.mark.parametrize("flow", ["corpus", "growth-study", "data-ablation"])
+@pytest.mark.parametrize("flow", ["corpus", "growth-study", "growth-law", "data-ablation"])
 def test_another_flow_is_launched_by_choice(open_page: Open, flow: str) -> None:
     runs = FakeRuns()
     at = open_page("launch", runs)
