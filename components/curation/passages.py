@@ -122,7 +122,9 @@ def _stands_alone(line: str) -> bool:
 def _parts(text: str, unit: str) -> tuple[list[tuple[int, int]], list[str]]:
     """Start, end (where the next one starts) and lower-case text of each sentence or word outside fenced code."""
     fenced = fenced_lines(text)
-    spans, keys, start = [], [], 0
+    spans: list[tuple[int, int]] = []
+    keys: list[str] = []
+    start = 0
     for number, line in enumerate(text.split("\n")):
         if not (fenced and fenced[number]):
             if unit == "sentences":
