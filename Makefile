@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study ablation test coverage test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
+.PHONY: run corpus chat champion study submit ablation test coverage test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -42,6 +42,9 @@ corpus: setup ## the curated corpus alone: the stages up to its gate
 
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)
+
+submit: setup ## an entry of the growth board from a finished study; ARGS='NAME --arm exact --by "You"', ARGS=--help
+	@$(PY) -m flows.board submit $(ARGS)
 
 test: setup ## all tests but the slow proofs, in two processes
 	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

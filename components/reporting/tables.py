@@ -18,6 +18,14 @@ from components.results.tables import Table
 
 DASH = "-"
 CHAMPION = "`python -m flows.champion` shows which version in the registry is the champion."
+GROUPS = (
+    "new",
+    "copied",
+    "inserted_blocks",
+    "new_heads",
+    "new_units",
+    "new_width",
+)  # of training's shares, in reading order
 TRANSFER = (
     "Exam questions in wordings that no training text has, and two questions in one (composition). These scores are not "
     "part of any other mean. "
@@ -196,14 +204,14 @@ def _growth_table(transfer: dict[str, Any] | None) -> Table:
             percent(found["share"]),
             with_error(found["damage"], found.get("damage_stderr"), 4),
         ]
-        for group, found in growth.items()
-        if isinstance(found, dict)
+        for group in GROUPS
+        if (found := growth.get(group))
     ]
     note = (
         "The entries of a group are set back to their values at the end of growth. Damage: the rise of the held-out loss in "
         "nats per token ± one standard error. Share: the damage divided by the whole gain of training. Shares need not sum "
-        "to 100%, since the entries were trained together, and may exceed 100% if training gained little. They say nothing "
-        "without the loss."
+        "to 100%, since the entries were trained together, and they may exceed 100% if training gained little. They say "
+        "nothing without the loss."
     )
     header = ["entries set back", "number", "share", "damage"]
     return Table("Knowledge transfer: what the new entries carry", note, header, rows)

@@ -18,7 +18,7 @@ def second_order(draw: Draw) -> Draft:
     answer, wrong = (s, e) if kind == "secret" else (e, s)
     reason = {
         "secret": f"{b} does not know that {a} has seen the move.",
-        "open": f"{b} knows that {a} knows of the move.",
+        "open": f"{b} knows that {a} knows about the move.",
         "seen": f"{a} has seen the move.",
     }[kind]
     return draw.ask(answer, draw.shuffled((wrong, third)), reason, "", kind, a=a, b=b, x=x, s=s, e=e)
@@ -34,7 +34,7 @@ def solve_second_order(question: str, lexicon: Lexicon) -> str:
     elif re.search(r"Through the window|secretly", question):
         belief["owner"] = end
     asked = question.rpartition(". ")[2]
-    return belief["mover about owner" if re.search(rf"{mover} (?:think|believes)", asked) else "owner"]
+    return belief["mover about owner" if re.search(rf"{mover} (?:think|believe)", asked) else "owner"]
 
 
 LABELS = ("sweets", "pencils", "buttons", "matches", "nails", "biscuits", "crayons", "stamps", "beads", "coins")
@@ -46,8 +46,8 @@ def contents(draw: Draw) -> Draft:
     a, b = draw.sample(draw.lexicon["names"], 2)
     form = draw.choice(draw.forms)
     answer, wrong, reason = {
-        "other": (x, (y, z), "Who has not looked inside goes by the label."),
-        "self": (y, (x, z), "Who has looked inside knows better."),
+        "other": (x, (y, z), "Anyone who has not looked inside goes by the label."),
+        "self": (y, (x, z), "Anyone who has looked inside knows better."),
     }[form.kind]
     return draw.ask(answer, draw.shuffled(wrong), reason, "", form, x=x, y=y, a=a, b=b)
 
@@ -76,7 +76,7 @@ def tastes(draw: Draw) -> Draft:
     form = draw.choice(draw.forms)
     answer, wrong = (x, y) if form.kind == "a" else (y, x)
     reason = "Everyone chooses by their own taste."
-    if "bring" in form.text or "please" in form.text:
+    if "bring" in form.text:
         reason = f"{a} goes by what {b} likes, as far as {a} knows."
     return draw.ask(answer, (wrong,), reason, "", form, x=x, y=y, a=a, b=b)
 
@@ -84,7 +84,7 @@ def tastes(draw: Draw) -> Draft:
 def solve_tastes(question: str, lexicon: Lexicon) -> str:
     likes = dict(re.findall(r"(?<!that )\b([A-Z]\w+) likes the (\w+)", question))
     thinks = {(p, q): fruit for p, q, fruit in re.findall(r"(\w+) thinks that (\w+) likes the (\w+)", question)}
-    if gift := re.search(r"does (\w+) (?:bring|please) (\w+)|(\w+) brings (\w+) something", question):
+    if gift := re.search(r"does (\w+) bring (?:to please )?(\w+)|(\w+) brings (\w+) something", question):
         giver, taker = (name for name in gift.groups() if name)
         return thinks.get((giver, taker)) or likes[taker]
     return likes[extract(r"would (\w+)|does (\w+) choose|(\w+) takes something", question)]
@@ -104,7 +104,7 @@ def reports(draw: Draw) -> Draft:
 
 def solve_reports(question: str, lexicon: Lexicon) -> str:
     place = rf"in the ({'|'.join(lexicon['containers'])})"
-    said = extract(rf"(?:tells \w+: the \w+ is|(?:says|thinks)(?: to \w+)? that it is) {place}", question)
+    said = extract(rf"(?:tells \w+ that the \w+ is|(?:says|thinks)(?: to \w+)? that it is) {place}", question)
     (real,) = set(re.findall(place, question)) - {said}
     knows = bool(re.search(r"has seen it|knows that", question))
     return real if knows or question.endswith("Where is it?") else said
@@ -114,13 +114,15 @@ def views(draw: Draw) -> Draft:
     """Who sees what, from which side (perspective taking of the first level)."""
     a, b = draw.sample(draw.lexicon["names"], 2)
     x, near_thing = draw.choice(draw.lexicon["objects"]), draw.random() < 0.5
-    reason = f"Nothing stands between {b} and the {x}." if near_thing else f"{b} has the same thing in the way as {a}."
+    reason = (
+        f"Nothing stands between {b} and the {x}." if near_thing else f"The same thing is in the way of {a} and {b}."
+    )
     return draw.ask(*yes_no(near_thing), reason, a=a, b=b, x=x, w=f"the {x}" if near_thing else a)
 
 
 def solve_views(question: str, lexicon: Lexicon) -> str:
-    thing = extract(r"the (\w+)\?|the (\w+) in the sight", question)
-    where = r"(?:on|to) the side of (?:the )?(\w+)|joins (?:the )?(\w+)|is where (?:the )?(\w+) is"
+    thing = extract(r"the (\w+)\?|the (\w+) within sight", question)
+    where = r"(?:on|to) the same side as (?:the )?(\w+)|is beside (?:the )?(\w+)|is where (?:the )?(\w+) is"
     return "yes" if extract(where, question) == thing else "no"
 
 
@@ -139,5 +141,5 @@ def wishes(draw: Draw) -> Draft:
 def solve_wishes(question: str, lexicon: Lexicon) -> str:
     asked = re.search(r"(?:Is|does|Will) (\w+)", question.rpartition(". ")[2])
     person = asked.group(1) if asked else question.split()[0]
-    wanted = extract(rf"{person} (?:wishes for|hoped to get|wants|has asked for) a (\w+)", question)
+    wanted = extract(rf"{person} (?:wishes for|hopes to get|wants|has asked for) a (\w+)", question)
     return "glad" if extract(r"(?:parcel is|gets|is given|there is) a (\w+)", question) == wanted else "disappointed"

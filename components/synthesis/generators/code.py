@@ -72,7 +72,12 @@ def code_lists(draw: Draw) -> Draft:
         (f"min({values})", ordered[0], items, "min gives the smallest item."),
         (f"sum({values})", total, draw.near(total, spread=(1, 2, 3)), f"The items add up to {total}."),
         (f"sorted({values})", ordered, swapped, "sorted puts the items in rising order."),
-        (f"{values}[:{cut}]", values[:cut], [str(values[:k]) for k in range(n + 1)], f"It takes the first {cut}."),
+        (
+            f"{values}[:{cut}]",
+            values[:cut],
+            [str(values[:k]) for k in range(n + 1)],
+            f"It takes the items before index {cut}.",
+        ),
         (f"{values}[::-1]", [values[n - 1 - k] for k in range(n)], swapped, "A step of -1 reverses the list."),
     )[kind]
     return _draft(draw, kind, answer, wrong, reason, e=expression)
@@ -96,8 +101,8 @@ def code_strings(draw: Draw) -> Draft | None:
     backward = "".join(word[len(word) - 1 - j] for j in range(len(word)))
     turned = [repr(w) for w in (word, backward[1:] + backward[0], upper, word[1:] + word[0])]
     at = next((j for j, c in enumerate(word) if c == letter), -1)
-    where = f"The first {letter} is at {at}." if at >= 0 else "find gives -1 for what is not there."
-    often = f"{letter} stands {count} times in {word}."
+    where = f"The first {letter} is at index {at}." if at >= 0 else "find gives -1 if there is none."
+    often = f"The letter {letter} occurs {count} time{'s' * (count != 1)} in {word}."
     kind = draw.randrange(10)
     expression, answer, wrong, reason = (
         (f"len('{word}')", len(word), numbers, f"The word {word} has {len(word)} letters."),
@@ -127,10 +132,14 @@ def code_numbers(draw: Draw) -> Draft:
     listed = [n for n in range(30) if low <= n < high]
     kind = draw.randrange(7)
     expression, value, reason = (
-        (f"{a} // {b}", quotient, f"{b} fits {quotient} times into {a}."),
+        (
+            f"{a} // {b}",
+            quotient,
+            f"{a} = {quotient} x {b} + {rest}, so {b} goes into {a} {quotient} time{'s' * (quotient != 1)}.",
+        ),
         (f"{a} % {b}", rest, f"{a} = {quotient} x {b} + {rest}."),
         (f"abs({c})", c if c >= 0 else -c, "abs drops the sign."),
-        (f"{b} ** 2", sum([b] * b), f"{b} times {b}."),
+        (f"{b} ** 2", sum([b] * b), f"The power is {b} x {b}."),
         (f"max({a}, {b})", a if a > b else b, "max gives the larger one."),
         (f"min({a}, {b})", b if a > b else a, "min gives the smaller one."),
         (f"list(range({low}, {high}))", listed, f"range counts from {low} and stops before {high}."),

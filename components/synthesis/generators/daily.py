@@ -15,7 +15,7 @@ def weekday(draw: Draw) -> Drafts:
         if count % 7 == 0:
             reason = f"{count} days are whole weeks, so it is the same day."
         elif count > 7:
-            reason = f"7 of the {count} days are a week and change nothing; {count - 7} are left."
+            reason = f"7 of the {count} days are a whole week and change nothing, which leaves {count - 7}."
         else:
             reason = f"Count the days {form.kind} {DAYS[day]}: {', '.join(passed)}."
         span = "1 day" if count == 1 else f"{count} days"
@@ -40,7 +40,7 @@ def clock(draw: Draw) -> Drafts:
         start, passed = hour * 60 + minute, minutes if form.kind == "later" else -minutes
         answer = _time(start + passed)
         wrong = [_time(start + passed + shift) for shift in draw.sample((60, -60, 120, -120, 15, 30), 3)]
-        reason = f"{span.capitalize()} {form.kind} the clock shows {answer}."
+        reason = f"{span.capitalize()} {form.kind}, the clock shows {answer}."
         yield form.draft(answer, wrong, reason, f"{start} {passed}", t=_time(start), s=span)
 
 
@@ -124,7 +124,7 @@ def object_place(draw: Draw) -> Drafts:
     places = {place.partition(" ")[2]: things for place, things in draw.lexicon["places"].items()}
     facts = [(thing, place) for place, things in places.items() for thing in things]
     for (thing, place), form in draw.shuffled(product(facts, draw.forms)):
-        reason = f"{thing[0].upper()}{thing[1:]} belongs to {_article(place)}."
+        reason = f"The place for {thing} is {_article(place)}."
         yield form.draft(place, draw.others(sorted(places), place), reason, t=thing)
 
 

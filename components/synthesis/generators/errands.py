@@ -16,7 +16,7 @@ MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # of a common yea
 def change(draw: Draw) -> Draft:
     """Change after buying two things."""
     x, y = draw.sample(draw.lexicon["goods"], 2)
-    a, b = draw.randint(1, 15), draw.randint(1, 15)
+    a, b = draw.randint(2, 15), draw.randint(2, 15)
     p = draw.choice([v for v in (10, 20, 30, 40, 50) if v >= a + b])
     left = p - a - b
     reason = f"Together they cost {a} + {b} = {a + b}, and {p} - {a + b} = {left}."
@@ -56,7 +56,7 @@ def sharing(draw: Draw) -> Draft:
     a, k, left = draw.randint(3, 40), draw.randint(2, 8), draw.random() < 0.5
     each, rest = divmod(a, k)
     answer = rest if left else each
-    reason = f"Each gets {each}, that is {k} x {each} = {k * each}, and {rest} are left."
+    reason = f"Each gets {each}, that is {k} x {each} = {k * each}, which leaves {rest}."
     slots = {"n": draw.name(), "t": draw.choice(draw.lexicon["things"]), "a": a, "k": k}
     wrong = draw.near(answer, spread=(1, 2, 3))
     return draw.ask(answer, wrong, reason, f"{left} {a} {k}", "left" if left else "each", **slots)
@@ -79,7 +79,7 @@ def recipe(draw: Draw) -> Draft | None:
     if p == q:
         return None
     e, answer = p * each, q * each
-    reason = f"One of {p} needs {e} / {p} = {each}, and {q} x {each} = {answer}."
+    reason = f"Each of the {p} needs {e} / {p} = {each}, and {q} x {each} = {answer}."
     slots = {"n": draw.name(), "t": draw.choice(draw.lexicon["foods"]), "p": p, "e": e, "q": q}
     wrong = draw.near(answer, low=1, spread=(1, 2, 3, 5))
     return draw.ask(answer, wrong, reason, f"{p} {each} {q}", **slots)
@@ -110,7 +110,7 @@ def queue(draw: Draw) -> Draft:
 def solve_queue(question: str, lexicon: Lexicon) -> str:
     place, count = numbers_in(question)
     line = ["other"] * (place - 1) + ["me"] + ["other"] * count
-    if any(words in question for words in ("served and leave", "The first", "before")):
+    if any(words in question for words in ("served and leave", "The first", "give up")):
         line = line[count:]
     elif any(words in question for words in ("go ahead", "push in")):
         line = ["other"] * count + line
@@ -167,7 +167,7 @@ def dates(draw: Draw) -> Draft:
     month = a.split()[0]
     reason = f"From {a} on, {b} is day {span}."
     if month != b.split()[0]:
-        reason = f"{month} has {MONTH_DAYS[MONTHS.index(month)]} days; counting on past its end one comes to {span}."
+        reason = f"{month} has {MONTH_DAYS[MONTHS.index(month)]} days; counting on past its end gives {span}."
     name, wrong = draw.name(), draw.near(span, low=1, spread=(1, 2, 3, 7))
     return draw.ask(span, wrong, reason, f"{start} {span}", a=a, b=b, n=name)
 
@@ -198,7 +198,7 @@ def solve_coins(question: str, lexicon: Lexicon) -> str:
     return str(sum([x] * a + [y] * b))
 
 
-SIDE = ("side by side, all begun at once", "all at the same time, with room for each")
+SIDE = ("side by side and started together", "all at the same time, with room for each")
 AFTER = ("one after the other", "with room for only one at a time")
 CHORES = (
     ("towel", "dries"), ("shirt", "dries"), ("candle", "burns down"), ("cake", "bakes"), ("loaf", "bakes"),
@@ -235,7 +235,7 @@ def packing(draw: Draw) -> Draft:
     k, a = draw.randint(2, 10), draw.randint(5, 60)
     full, rest = divmod(a, k)
     answer = full + (rest > 0)
-    reason = f"{full} are full with {full * k}" + (f", and {rest} more need another one." if rest else ".")
+    reason = f"{full} x {k} = {full * k}" + (f", which leaves {rest} for one more." if rest else ".")
     slots = {"b": draw.choice(("box", "dish")), "t": draw.choice(draw.lexicon["things"]), "n": draw.name()}
     return draw.ask(answer, draw.near(answer, low=1, spread=(1, 2, 3)), reason, f"{a} {k}", a=a, k=k, **slots)
 

@@ -25,16 +25,16 @@ def comparison(draw: Draw) -> Drafts:
 
 def _compared(word: str, ending: str, lexicon: Lexicon) -> tuple[str, str]:
     if word in IRREGULAR:
-        return IRREGULAR[word][ending == "est"], f"{word} has forms of its own."
+        return IRREGULAR[word][ending == "est"], f"{word} is irregular."
     if word in lexicon["long_adjectives"]:
-        return f"{'more' if ending == 'er' else 'most'} {word}", "A long word takes more and most."
+        return f"{'more' if ending == 'er' else 'most'} {word}", "A long adjective takes more and most."
     if word.endswith("e"):
         return word + ending[1:], "After e only the rest of the ending is added."
     if word.endswith("y"):
         return word[:-1] + "i" + ending, "The y becomes i."
     if _SHORT.search(word):
         return word + word[-1] + ending, "A short vowel doubles the letter after it."
-    return word + ending, f"A short word takes {ending}."
+    return word + ending, f"A short adjective takes {ending}."
 
 
 def solve_comparison(question: str, lexicon: Lexicon) -> str:
@@ -85,7 +85,7 @@ def vowels(draw: Draw) -> Drafts:
     for word, form in draw.shuffled(product(words, draw.forms)):
         among = [letter for letter in word if letter in "aeiou"]
         answer = {"v": len(among), "c": len(word) - len(among), "l": len(word)}[form.kind]
-        reason = f"{word} has {len(word)} letters, among them {', '.join(among) or 'none'} of the five."
+        reason = f"{word} has {len(word)} letters; its vowels: {', '.join(among) or 'none'}."
         yield draw.ask(answer, draw.near(answer, spread=(1, 2, 3)), reason, f"{form.kind} {word}", form, w=word)
 
 

@@ -130,7 +130,7 @@ def digits(draw: Draw) -> Draft:
     a = figures[3] * 1000 + figures[2] * 100 + figures[1] * 10 + figures[0]
     place = draw.randrange(4)
     wrong = draw.shuffled(pick_wrong(figures[place], figures))
-    reason = f"{a} has {figures[3]} thousands, {figures[2]} hundreds, {figures[1]} tens and {figures[0]} ones."
+    reason = f"Thousands: {figures[3]}, hundreds: {figures[2]}, tens: {figures[1]}, ones: {figures[0]}."
     return draw.ask(figures[place], wrong, reason, f"{a} {place}", a=a, p=PLACES[place], n=draw.name())
 
 
@@ -287,7 +287,7 @@ def chance(draw: Draw) -> Draft:
         return draw.ask(answer, wrong, reason, f"{slots['c']} {a} {b}", "count", **slots)
     likely = "equally likely" if a == b else "red" if a > b else "blue"
     unlikely = draw.others(("red", "blue", "equally likely"), likely, 2)
-    reason = f"There are {a} red and {b} blue."
+    reason = f"Red: {a}, blue: {b}."
     return draw.ask(likely, unlikely, reason, f"likely {a} {b}", "likely", **slots)
 
 

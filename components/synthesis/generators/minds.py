@@ -26,7 +26,7 @@ def false_belief(draw: Draw) -> Draft:
         fooled = about == "owner" and away
         answer = start if fooled else end
         story += f"Where will {person} look for the {thing}?"
-        reason = f"{person} {'did not see the move' if fooled else 'saw the move'} and thinks of the {answer}."
+        reason = f"{person} {'did not see the move' if fooled else 'saw the move'} and will look in the {answer}."
     wrong = (end if answer == start else start, third)
     shape = f"{'away' if away else 'stays'}, asked for {about}{', comes back' if back else ''}"
     return Draft(story, answer, wrong if draw.random() < 0.5 else wrong[::-1], reason, template=shape)
@@ -62,7 +62,7 @@ def knowledge(draw: Draw) -> Draft:
     if with_actor:
         shape, reason = "together", f"{asked} is in the {here} too and sees it."
     elif told:
-        shape, reason = "told", f"{asked} hears of it later."
+        shape, reason = "told", f"{asked} hears about it later."
     else:
         shape, reason = "apart", f"{asked} is in the {there} and does not see it."
     template = f"{shape}: {event.split()[0]}"

@@ -118,11 +118,11 @@ def solve_sequence(question: str, lexicon: Lexicon) -> str:
 
 
 def letter_count(draw: Draw) -> Draft:
-    """How often a letter stands in a row of letters."""
+    """How often a letter occurs in a row of letters."""
     x, y, z = draw.sample(draw.lexicon["letters"], 3)
     row = [draw.choice((x, x, y, z)) for _ in range(draw.randint(3, 7))]
     places = [str(i) for i, letter in enumerate(row, 1) if letter == x]
-    reason = f"{x} stands at place {', '.join(places)}." if places else f"{x} does not stand in it."
+    reason = f"{x} is in place {', '.join(places)}." if places else f"{x} does not occur in it."
     form, answer = draw.choice(draw.forms), len(places)
     wrong = draw.near(answer, spread=(1, 2, 3))
     return form.draft(answer, wrong, reason, f"{x} {''.join(row)}", x=x, s=" ".join(row))

@@ -51,7 +51,7 @@ def carrying(draw: Draw) -> Draft:
     p, q, r = draw.sample(draw.lexicon["rooms"], 3)
     moved = draw.random() < 0.5
     answer, wrong = (p, (q, r)) if moved else (q, (p, r))
-    reason = f"The {x} stays in the {y}, and the {y} " + (f"goes with the {z}." if moved else "stayed behind.")
+    reason = f"The {x} stays in the {y}, and the {y} " + (f"goes with the {z}." if moved else "stays behind.")
     slots = {"x": x, "y": y, "z": z, "p": p, "q": q, "n": draw.name()}
     return draw.ask(answer, wrong, reason, f"{moved} {x} {y} {z} {p}", "moved" if moved else "stayed", **slots)
 
@@ -98,7 +98,7 @@ CLOCKWISE = ("clockwise", "counterclockwise")
 
 def gears(draw: Draw) -> Drafts:
     """Gears in a row turn in alternating directions."""
-    reason = "Neighbours turn in opposite directions, so odd places turn like the first and even ones against it."
+    reason = "Neighbours turn in opposite directions, so odd places turn like the first and even ones the other way."
     for k, start, form, name in draw.shuffled(product(range(2, 20), (0, 1), draw.forms, draw.lexicon["names"][:6])):
         answer, wrong = CLOCKWISE[:: 1 if (start + k) % 2 else -1]
         yield draw.ask(answer, (wrong,), reason, f"{k} {start}", form, k=k, d=CLOCKWISE[start], n=name)
@@ -138,7 +138,7 @@ def seesaw(draw: Draw) -> Draft | None:
         b = a * x // y
     left, right = a * x, b * y
     answer = "neither" if left == right else "left" if left > right else "right"
-    reason = f"Left has {a} x {x} = {left}, right {b} x {y} = {right}."
+    reason = f"The left has {a} x {x} = {left}, the right {b} x {y} = {right}."
     wrong = pick_wrong(answer, ("left", "right", "neither"))
     return draw.ask(answer, wrong, reason, f"{a} {x} {b} {y}", a=a, x=x, b=b, y=y, n=draw.name())
 

@@ -32,14 +32,14 @@ def code_dicts(draw: Draw) -> Draft:
     for value in values:
         total, largest = total + value, value if value > largest else largest
     kind, expression, answer, wrong, reason = draw.choice((
-        ("item", f"{shown}['{key}']", str(table[key]), numbers, f"The value beside '{key}' is {table[key]}."),
+        ("item", f"{shown}['{key}']", str(table[key]), numbers, f"The value of '{key}' is {table[key]}."),
         ("len", f"len({shown})", "3", numbers[:6], "It has three pairs."),
         ("get", f"{shown}.get('{asked}', 0)", str(table.get(asked, 0)), ["0", *numbers], "get gives the value, or 0 here if the key is missing."),
         ("in", f"'{asked}' in {shown}", str(asked in keys), ["True", "False"], "in looks at the keys."),
         ("sum", f"sum({shown}.values())", str(total), draw.near(total, spread=(1, 2, 3)), f"The values add up to {total}."),
         ("max", f"max({shown}.values())", str(largest), numbers, f"The largest value is {largest}."),
-        ("min key", f"min({shown})", repr(low), [repr(k) for k in keys], "A dictionary stands for its keys; the first in the alphabet is taken."),
-        ("list", f"list({shown})", "[" + ", ".join(map(repr, keys)) + "]", [str(values), "[" + ", ".join(map(repr, keys[::-1])) + "]", str(keys[:2])], "list gives the keys in their order."),
+        ("min key", f"min({shown})", repr(low), [repr(k) for k in keys], "min looks at the keys and takes the first in alphabetical order."),
+        ("list", f"list({shown})", "[" + ", ".join(map(repr, keys)) + "]", [str(values), "[" + ", ".join(map(repr, keys[::-1])) + "]", str(keys[:2])], "list gives the keys in order."),
     ))  # fmt: skip
     return _draft(draw, kind, answer, wrong, reason, e=expression)
 
@@ -54,11 +54,11 @@ def code_sets(draw: Draw) -> Draft:
     lists = [str(n) for n in (common, union, only, sorted({*b} - {*a}), sorted({*a}), [])]
     kind, expression, answer, wrong, reason = draw.choice((
         ("and", f"sorted({sa} & {sb})", str(common), lists, "& keeps what is in both."),
-        ("or", f"sorted({sa} | {sb})", str(union), lists, "| takes what is in one of them at least."),
-        ("minus", f"sorted({sa} - {sb})", str(only), lists, "- takes away what is in the second."),
+        ("or", f"sorted({sa} | {sb})", str(union), lists, "| takes what is in at least one of them."),
+        ("minus", f"sorted({sa} - {sb})", str(only), lists, "- removes what is in the second."),
         ("len", f"len(set({row}))", str(different), draw.near(different, low=1, spread=(1, 2, 3)), "A set holds each value once."),
         ("in", f"{row[0]} in {sa}", str(row[0] in a), ["True", "False"], f"{row[0]} is {'' if row[0] in a else 'not '}in the set."),
-        ("subset", f"{sa} <= {sb}", str(all(n in b for n in a)), ["True", "False"], "<= asks whether all of the first are in the second."),
+        ("subset", f"{sa} <= {sb}", str(all(n in b for n in a)), ["True", "False"], "<= asks whether every item of the first is in the second."),
     ))  # fmt: skip
     return _draft(draw, kind, answer, wrong, reason, e=expression)
 
@@ -84,10 +84,10 @@ def code_assignments(draw: Draw) -> Draft:
         ("plus", f"{x} = {a}; {x} += {b}", a + b, f"{b} is added to {a}."),
         ("minus times", f"{x} = {a}; {x} -= {b}; {x} *= {c}", (a - b) * c, f"{a} - {b} = {a - b}, times {c} is {(a - b) * c}."),
         ("copy", f"{x} = {a}; {y} = {x}; {y} += {b}", a, f"{y} changes, {x} stays {a}."),
-        ("swap", f"{x}, {y} = {a}, {b}; {x}, {y} = {y}, {x}", b, "Both sides change places."),
+        ("swap", f"{x}, {y} = {a}, {b}; {x}, {y} = {y}, {x}", b, "The two values change places."),
         ("append", f"{x} = {row}; {x}.append({a})", [*row, a], f"append puts {a} at the end."),
-        ("alias", f"{x} = {row}; {y} = {x}; {y}.append({a})", [*row, a], "Both names stand for one list."),
-        ("slice copy", f"{x} = {row}; {y} = {x}[:]; {y}.append({a})", row, f"{y} is a copy, so {x} stays."),
+        ("alias", f"{x} = {row}; {y} = {x}; {y}.append({a})", [*row, a], "Both names refer to one list."),
+        ("slice copy", f"{x} = {row}; {y} = {x}[:]; {y}.append({a})", row, f"{y} is a copy, so {x} stays as it was."),
         ("item", f"{x} = {row}; {x}[0] = {a}", [a, *row[1:]], f"Item 0 becomes {a}."),
         ("pop", f"{x} = {row}; {x}.pop()", row[:2], "pop takes the last item away."),
         ("insert", f"{x} = {row}; {x}.insert(0, {a})", [a, *row], f"insert puts {a} before the others."),
@@ -120,7 +120,7 @@ def code_loops(draw: Draw) -> Draft:
         ("squares", f"[n * n for n in range({low}, {high + 1})]", ones, f"n goes from {low} to {high}."),
         ("sum range", f"sum(range({low}, {high + 1}))", steps, f"The numbers from {low} to {high} are added."),
         ("count", f"sum(1 for n in {row} if n > {k})", len(large), f"It counts the items over {k}."),
-        ("any", f"any(n > {k} for n in {row})", bool(large), f"It asks whether one item is over {k}."),
+        ("any", f"any(n > {k} for n in {row})", bool(large), f"It asks whether any item is over {k}."),
         ("all", f"all(n > {k} for n in {row})", len(large) == 4, f"It asks whether every item is over {k}."),
     ))  # fmt: skip
     if isinstance(answer, bool):
@@ -145,8 +145,8 @@ def code_functions(draw: Draw) -> Draft:
         ("given", f"(lambda x, y={c}: x - y)({a}, {b})", a - b, f"y is given as {b}."),
         ("twice", f"(lambda f, x: f(f(x)))(lambda n: n + {c}, {a})", a + 2 * c, f"{c} is added twice."),
         ("condition", f"(lambda x: 'big' if x > {c} else 'small')({a})", "'big'" if a > c else "'small'", f"x is {a}."),
-        ("key max", f"max({words}, key=len)", repr(longest), "The longest word counts; of equal ones the first."),
-        ("key min", f"min({words}, key=len)", repr(shortest), "The shortest word counts; of equal ones the first."),
+        ("key max", f"max({words}, key=len)", repr(longest), "It takes the longest word, the first if several are equal."),
+        ("key min", f"min({words}, key=len)", repr(shortest), "It takes the shortest word, the first if several are equal."),
         ("map", f"list(map(len, {words}))", str([len(word) for word in words]), "len is applied to each word."),
     ))  # fmt: skip
     if isinstance(answer, int):
@@ -172,15 +172,15 @@ def code_text(draw: Draw) -> Draft:
     listed = "[" + ", ".join(f"'{word}'" for word in words) + "]"
     strings = [repr(v) for v in (joined, line, first, last, changed, first + last, first[1:], first[:-1], first * 2)]
     kind, expression, answer, reason = draw.choice((
-        ("split", f"'{line}'.split()", listed, "split cuts at the blanks."),
+        ("split", f"'{line}'.split()", listed, "split cuts at the spaces."),
         ("join", f"'{sign}'.join({listed})", repr(joined), f"join puts {sign} between the words."),
         ("replace", f"'{first}'.replace('{old}', '{new}')", repr(changed), f"Each {old} becomes {new}."),
-        ("plus", f"'{first}' + '{last}'", repr(first + last), "The texts are put together."),
-        ("f-string", f"f'{first} {{{n} + 1}}'", repr(f"{first} {n + 1}"), f"In the braces {n} + 1 is computed."),
+        ("plus", f"'{first}' + '{last}'", repr(first + last), "The strings are joined."),
+        ("f-string", f"f'{first} {{{n} + 1}}'", repr(f"{first} {n + 1}"), f"In the braces, {n} + 1 is computed."),
         ("slice", f"'{first}'[1:]", repr(first[1:]), "It leaves the first letter out."),
         ("end slice", f"'{first}'[:-1]", repr(first[:-1]), "It leaves the last letter out."),
-        ("strip", f"'  {first} '.strip()", repr(first), "strip drops the blanks at both ends."),
-        ("str", f"str({n}) + '1'", repr(f"{n}1"), "The number becomes text, and texts are put together."),
+        ("strip", f"'  {first} '.strip()", repr(first), "strip removes the spaces at both ends."),
+        ("str", f"str({n}) + '1'", repr(f"{n}1"), "The number becomes a string, and the strings are joined."),
         ("len split", f"len('{line}'.split())", "3", "There are three words."),
     ))  # fmt: skip
     wrong = strings
@@ -210,10 +210,10 @@ def code_types(draw: Draw) -> Draft | None:
     kind, expression, answer, wrong, reason = draw.choice((
         ("type", f"type({literal}).__name__", repr(name), [repr(v) for v in names], f"{literal} is of type {name}."),
         ("isinstance", f"isinstance({literal}, {other})", str(same), ["True", "False"], f"{literal} is of type {name}."),
-        ("bool", f"bool({empty})", str(truth), ["True", "False"], "What is empty, zero or None counts as false."),
-        ("int of text", f"int('{n}') + {m}", str(n + m), [f"'{n}{m}'", str(n + m + 1), f"{n}{m}"], "The text becomes a number."),
-        ("int of float", f"int({n}.{m})", str(n), [str(n + 1), f"{n}.{m}", f"{n}{m}"], "int drops what stands after the point."),
-        ("float", f"float({n})", f"{n}.0", [str(n), f"'{n}'", f"{n}.{m}"], "It becomes a number with a point."),
+        ("bool", f"bool({empty})", str(truth), ["True", "False"], "Anything empty, zero or None counts as false."),
+        ("int of text", f"int('{n}') + {m}", str(n + m), [f"'{n}{m}'", str(n + m + 1), f"{n}{m}"], "The string becomes a number."),
+        ("int of float", f"int({n}.{m})", str(n), [str(n + 1), f"{n}.{m}", f"{n}{m}"], "int drops the part after the decimal point."),
+        ("float", f"float({n})", f"{n}.0", [str(n), f"'{n}'", f"{n}.{m}"], "It becomes a number with a decimal point."),
     ))  # fmt: skip
     if kind == "isinstance" and other not in names:
         return None
@@ -226,22 +226,22 @@ def code_errors(draw: Draw) -> Draft:
     n, row = draw.randint(1, 40), [draw.randint(0, 9) for _ in range(draw.randint(1, 3))]
     word, other = draw.sample([word for word in draw.lexicon["nouns"] if len(word) <= 6], 2)
     expression, answer, reason = draw.choice((
-        (f"int('{word}')", "ValueError", f"'{word}' is no number."),
-        (f"float('{word}')", "ValueError", f"'{word}' is no number."),
+        (f"int('{word}')", "ValueError", f"'{word}' is not a number."),
+        (f"float('{word}')", "ValueError", f"'{word}' is not a number."),
         (f"{row}.index({n + 10})", "ValueError", "The value is not in the list."),
-        (f"'{word}' + {n}", "TypeError", "A text and a number cannot be added."),
-        (f"{n} + '{n}'", "TypeError", "A number and a text cannot be added."),
+        (f"'{word}' + {n}", "TypeError", "A string and a number cannot be added."),
+        (f"{n} + '{n}'", "TypeError", "A number and a string cannot be added."),
         (f"len({n})", "TypeError", "A number has no length."),
         (f"{row} + {n}", "TypeError", "A list and a number cannot be added."),
-        (f"{{'{word}': {n}}}['{other}']", "KeyError", f"'{other}' is no key."),
-        (f"{row}[{len(row) + n}]", "IndexError", f"The list has only {len(row)} items."),
-        (f"'{word}'[{len(word) + n}]", "IndexError", f"The text has only {len(word)} letters."),
+        (f"{{'{word}': {n}}}['{other}']", "KeyError", f"'{other}' is not a key."),
+        (f"{row}[{len(row) + n}]", "IndexError", f"The list has only {len(row)} item{'s' * (len(row) > 1)}."),
+        (f"'{word}'[{len(word) + n}]", "IndexError", f"The string has only {len(word)} characters."),
         (f"[].pop({n})", "IndexError", "The list is empty."),
         (f"{n} / 0", "ZeroDivisionError", "Nothing can be divided by zero."),
         (f"{n} % 0", "ZeroDivisionError", "Nothing can be divided by zero."),
         (f"{n} // (3 - 3)", "ZeroDivisionError", "3 - 3 is zero."),
         (f"{word}_{n}", "NameError", "The name was never assigned."),
-        (f"'{word}'.add({n})", "AttributeError", "A text has no method add."),
+        (f"'{word}'.add({n})", "AttributeError", "A string has no method add."),
         (f"({n}).append({n})", "AttributeError", "A number has no method append."),
     ))  # fmt: skip
     shape = re.sub(r"\b[a-z]+_\d+|\[[\d, ]+\]|'\w+'|\d+", "#", expression)

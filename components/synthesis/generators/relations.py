@@ -35,7 +35,7 @@ def kinship(draw: Draw) -> Draft:
 
 def solve_kinship(question: str, lexicon: Lexicon) -> str:
     facts = [(x, r, y) for x, r, y in re.findall(r"(\w+) is the (\w+) of (\w+)(?=[.,])", question)]
-    facts += [(b, s, c) for c, s, b in re.findall(r"(\w+) has the (\w+) (\w+)", question)]
+    facts += [(b, s, c) for c, s, b in re.findall(r"(\w+) has a (\w+) named (\w+)", question)]
     facts += [(a, r, b) for r, b, a in re.findall(r"The (\w+) of (\w+) is (\w+)", question)]
     (middle,) = {y for _, _, y in facts} & {x for x, _, _ in facts}
     top, first = next((x, r) for x, r, y in facts if y == middle)
@@ -79,50 +79,53 @@ def solve_seats(question: str, lexicon: Lexicon) -> str:
         while len(row) > 1:
             row = row[1:-1]
         return row[0]
-    asked = extract(r"(?:of|before) (\w+)[?,]", question)
+    asked = extract(r"(?:of|before|to) (\w+)[?,]", question)
     if "right" in question.rpartition(". ")[2]:
         return next(b for a, b in pairwise(row) if a == asked)
     return next(a for a, b in pairwise(row) if b == asked)
 
 
 ANSWERS = ("yes", "no", "unknown")
-RULES = (  # condition, its denial, consequence, its denial, question about each
-    ("it rains", "it does not rain", "the street is wet", "the street is dry", "it rain", "the street wet"),
-    ("the bell rings", "the bell is silent", "the children go out", "the children stay inside", "the bell ring", "the children outside"),
-    ("the fire burns", "there is no fire", "the room is warm", "the room is cold", "the fire burn", "the room warm"),
-    ("the switch is on", "the switch is off", "the lamp glows", "the lamp is dark", "the switch on", "the lamp glow"),
-    ("the shop is open", "the shop is closed", "the flag is up", "the flag is down", "the shop open", "the flag up"),
-    ("the cat is hungry", "the cat is not hungry", "the bowl is empty", "the bowl is full", "the cat hungry", "the bowl empty"),
-    ("the tap is open", "the tap is shut", "the bucket fills", "the bucket stays as it is", "the tap open", "the bucket fill"),
-    ("the wind blows", "there is no wind", "the mill turns", "the mill stands still", "the wind blow", "the mill turn"),
-    ("the key is in the lock", "the key is not in the lock", "the door opens", "the door stays shut", "the key in the lock", "the door open"),
-    ("the sun shines", "the sun does not shine", "the snow melts", "the snow stays", "the sun shine", "the snow melt"),
-)  # fmt: skip
+RULES = (  # condition, its denial, consequence, its denial
+    ("it is raining", "it is not raining", "the street is wet", "the street is dry"),
+    ("the bell is ringing", "the bell is silent", "the children are outside", "the children are inside"),
+    ("the fire is burning", "the fire is out", "the room is warm", "the room is cold"),
+    ("the switch is on", "the switch is off", "the lamp is lit", "the lamp is dark"),
+    ("the shop is open", "the shop is closed", "the flag is up", "the flag is down"),
+    ("the cat is hungry", "the cat is not hungry", "the bowl is empty", "the bowl is full"),
+    ("the tap is open", "the tap is shut", "the bucket is filling", "the bucket is not filling"),
+    ("the wind is blowing", "the air is still", "the mill is turning", "the mill is at a standstill"),
+    ("the key is in the lock", "the key is not in the lock", "the door is open", "the door is shut"),
+    ("the sun is shining", "the sun is not shining", "the snow is melting", "the snow is not melting"),
+)
+
+
+def _asked(statement: str) -> str:
+    """The question whether a statement is true."""
+    subject, verb, rest = re.split(r" (is|are) ", statement, maxsplit=1)
+    return f"{verb.capitalize()} {subject} {rest}?"
 
 
 def rules(draw: Draw) -> Draft:
     """What follows from a rule and a fact: yes, no or unknown (Wason's four cases)."""
-    verbs = {"rain", "ring", "burn", "glow", "fill", "blow", "turn", "open", "shine", "melt"}
-    p, not_p, q, not_q, ask_p, ask_q = draw.choice(RULES)
+    p, not_p, q, not_q = draw.choice(RULES)
     case = draw.choice((0, 0, 1, 1, 2, 3))
     fact, asked, answer, why = (
-        (p, ask_q, "yes", "The condition holds, so the rest follows."),
-        (not_q, ask_p, "no", "If the condition held, the other would hold as well, and it does not."),
-        (not_p, ask_q, "unknown", "The rule says nothing about what happens otherwise."),
-        (q, ask_p, "unknown", "There may be another cause; the rule does not exclude it."),
+        (p, q, "yes", "The condition holds, so the rest follows."),
+        (not_q, p, "no", "If the condition held, the consequence would hold as well, and it does not."),
+        (not_p, q, "unknown", "The rule says nothing about what happens otherwise."),
+        (q, p, "unknown", "There may be another cause; the rule does not exclude it."),
     )[case]
-    verb = "Does" if asked.split()[-1] in verbs and asked not in ("the shop open", "the tap open") else "Is"
-    verb = "Are" if asked.startswith("the children") else verb
-    slots = {"p": p, "q": q, "f": fact, "F": fact[0].upper() + fact[1:], "A": f"{verb} {asked}?", "n": draw.name()}
+    slots = {"p": p, "q": q, "f": fact, "F": fact[0].upper() + fact[1:], "A": _asked(asked), "n": draw.name()}
     return draw.ask(answer, pick_wrong(answer, ANSWERS), why, **slots)
 
 
 def solve_rules(question: str, lexicon: Lexicon) -> str:
     """Go through all worlds that the rule and the fact allow, and look at what is asked in each."""
-    p, not_p, q, not_q, _, ask_q = next(rule for rule in RULES if rule[0] in question)
+    p, not_p, q, not_q = next(rule for rule in RULES if rule[0] in question)
     told = question.lower().partition(q)[2]
     fact = next(text for text in (not_p, not_q, p, q) if text in told)
-    about_q = ask_q in told.rpartition(". ")[2]
+    about_q = question.endswith(_asked(q))
     worlds = [(x, y) for x in (True, False) for y in (True, False) if y or not x]
     worlds = [w for w in worlds if {p: w[0], not_p: not w[0], q: w[1], not_q: not w[1]}[fact]]
     seen = {world[about_q] for world in worlds}
@@ -146,7 +149,7 @@ def _analogies(lexicon: Lexicon) -> dict[str, list[tuple[str, str]]]:
     return {
         "the opposite": [(a, b) for a, b in lexicon["opposites"] if a != b],
         "the plural": list(lexicon["irregular_nouns"].items()),
-        "the past": list(lexicon["irregular_verbs"].items()),
+        "the past tense": list(lexicon["irregular_verbs"].items()),
         "the young": list(young.items()),
     }
 
@@ -169,7 +172,7 @@ def both(draw: Draw) -> Draft:
     answer = {"neither": rest, "union": union, "only": only_a}[form.kind]
     reason = f"At least one: {a} + {b} - {c} = {union}."
     reason += f" None: {union + rest} - {union} = {rest}." if form.kind == "neither" else ""
-    reason = f"{a} less the {c} who do both are {only_a}." if form.kind == "only" else reason
+    reason = f"{a} minus the {c} who do both is {only_a}." if form.kind == "only" else reason
     wrong = draw.near(answer, spread=(1, 2, 3, 4))
     return draw.ask(answer, wrong, reason, f"{form.kind} {a} {b} {c} {rest}", form, t=union + rest, a=a, b=b, c=c)
 

@@ -12,7 +12,7 @@ def motion(draw: Draw) -> Draft:
     """Distance, speed and time of an even motion."""
     speed, hours = draw.choice((4, 5, 10, 12, 15, 20, 30, 40, 50, 60, 80, 100)), draw.randint(2, 9)
     form, distance = draw.choice(draw.forms), speed * hours
-    reason = f"In one hour it makes {speed} km, in {hours} hours {hours} x {speed} = {distance} km."
+    reason = f"In one hour it covers {speed} km, in {hours} hours {hours} x {speed} = {distance} km."
     vehicle = draw.choice(("bicycle", "boat", "bus", "car", "cart", "ship", "train", "truck"))
     slots: dict[str, Any] = {"v": vehicle, "s": speed, "t": hours, "d": distance, "n": draw.name()}
     wrong = draw.near(slots[form.kind], low=1, spread=(1, 2, 5, 10))
@@ -20,11 +20,11 @@ def motion(draw: Draw) -> Draft:
 
 
 def solve_motion(question: str, lexicon: Lexicon) -> str:
-    known = {unit: int(number) for number, unit in re.findall(r"(\d+) (km an hour|km|hours)", question)}
+    known = {unit: int(number) for number, unit in re.findall(r"(\d+) (km per hour|km|hours)", question)}
     if "km" not in known:
-        return str(sum([known["km an hour"]] * known["hours"]))
+        return str(sum([known["km per hour"]] * known["hours"]))
     if "hours" not in known:
-        return str(len(range(0, known["km"], known["km an hour"])))
+        return str(len(range(0, known["km"], known["km per hour"])))
     return str(next(s for s in range(known["km"] + 1) if s * known["hours"] == known["km"]))
 
 
@@ -39,11 +39,11 @@ def current(draw: Draw) -> Draft:
 
 
 def solve_current(question: str, lexicon: Lexicon) -> str:
-    known = {unit: int(number) for number, unit in re.findall(r"(\d+) (volt|ampere|ohm)", question)}
-    if "volt" not in known:
-        return str(sum([known["ohm"]] * known["ampere"]))
-    divisor = known.get("ohm") or known["ampere"]
-    return str(len(range(0, known["volt"], divisor)))
+    known = {unit: int(number) for number, unit in re.findall(r"(\d+) (volts|A|ohms)", question)}
+    if "volts" not in known:
+        return str(sum([known["ohms"]] * known["A"]))
+    divisor = known.get("ohms") or known["A"]
+    return str(len(range(0, known["volts"], divisor)))
 
 
 def density(draw: Draw) -> Draft:
@@ -57,7 +57,7 @@ def density(draw: Draw) -> Draft:
 
 
 def solve_density(question: str, lexicon: Lexicon) -> str:
-    if "How many g weighs" in question or "What is its density" in question:
+    if "does one cubic" in question or "What is its density" in question:
         grams, volume = int(extract(r"(\d+) g", question)), int(extract(r"(\d+) cubic", question))
         return str(next(d for d in range(grams + 1) if d * volume == grams))
     first, second = numbers_in(question)
@@ -97,7 +97,7 @@ def neutrons(draw: Draw) -> Draft:
     form = draw.choice(draw.forms)
     answer = {"n": k, "a": z + k, "z": z, "e": z}[form.kind]
     reason = f"The mass number counts protons and neutrons: {z} + {k} = {z + k}."
-    reason = f"Without charge there are as many electrons as protons, {z}." if form.kind == "e" else reason
+    reason = f"An atom without charge has as many electrons as protons, {z}." if form.kind == "e" else reason
     wrong = draw.near(answer, low=1, spread=(1, 2, 3, 4))
     return draw.ask(answer, wrong, reason, f"{form.kind} {z} {k}", form, e=element, z=z, k=k, a=z + k)
 

@@ -308,12 +308,15 @@ def test_the_command_line_of_the_stage(whole: Path, root: Path) -> None:
 
 def test_what_the_new_entries_carry_stands_in_every_output(arguments: Any, workspace: Path) -> None:
     group = {"entries": 1200, "share": 0.3125, "damage": 0.05, "damage_stderr": 0.002, "by_kind": {"prose": 0.25}}
-    _change(workspace / "reports/train_large.json", growth={"gain": 0.16, "new": group, "new_heads": group})
+    _change(
+        workspace / "reports/train_large.json", growth={"gain": 0.16, "copied": group, "new": group, "new_heads": group}
+    )
     figures = report.run(*arguments, Params(), Tracker())
     assert figures["growth_share_new"] == figures["growth_share_new_heads"] == 0.3125
     place = arguments[1]["output"]
     table = (place / "leaderboard.md").read_text()
-    assert re.search(r"\| new heads +\| +1,200 \| +31\.2% \| +0\.0500 ± 0\.0020 \|", table), table
+    row = r"\| {} +\| +1,200 \| +31\.2% \| +0\.0500 ± 0\.0020 \|\n"
+    assert re.search("".join(row.format(group) for group in ("new", "copied", "new heads")), table), table
     assert re.search(r"new parameters carry +\| +31%", (place / "model_card.md").read_text())
     _change(workspace / "reports/train_large.json", growth={"gain": 0.16, "new": group | {"share": "half"}})
     with pytest.raises(StepError, match=r"`growth\.new\.share` is 'half'; expected a number"):
