@@ -3,7 +3,7 @@
 Words are compared without case and punctuation, in the ordinary forms of their characters (components.text.ngrams). A
 document is hit by an item if it contains
 - its question, of ten words or more, by ten in a row and most of the rest in order (`ngram_10_ratio`), a shorter one as a whole,
-  or with choices behind it (`whole_item`; components.curation.item_words);
+  or with choices behind it (`whole_item`), one of a few words as a line of its own (`whole_line`; components.curation.item_words);
 - its question in other words (`paraphrase`; components.text.paraphrases);
 - a function with the syntax tree of the item's solution, apart from variables and comments (`code_ast`; phi-1, Gunasekar et
   al. 2023, arXiv 2306.11644, also compared trees). The words of a solution are not compared, since any loop has them. A
@@ -36,7 +36,7 @@ from components.params.decontamination import DecontaminationParams
 from components.text.ngrams import beginnings, words_in
 from components.text.paraphrases import STEM, Paraphrases
 
-FORMAT = 2
+FORMAT = 3
 EXAMPLES = 5  # hits that a report shows per benchmark
 TELLING = 2  # minimum words in the name of a small function that is searched for
 SMALL = "fewer nodes than min_code_nodes, and a name of a single word"
@@ -54,7 +54,7 @@ class Hit:
 
     Attributes:
         benchmark, item: the benchmark's name and the item's id.
-        rule: ngram_10_ratio (with the configured length), whole_item, paraphrase or code_ast.
+        rule: ngram_10_ratio (with the configured length), whole_item, whole_line, paraphrase or code_ast.
         value, threshold: words in a row, share of the item's words, or nodes of the tree; and the least that is a hit.
         excerpt: the words of the document, or the name of the function.
     """

@@ -30,7 +30,7 @@ from components.curation.duplicates.sketches import algorithm
 from components.curation.filters.urls import UrlLists
 from components.curation.main_languages import Languages, asks_corpus, languages_of
 from components.curation.page import counts, read_raw, samples, token_rates
-from components.curation.passages import without_repeated
+from components.curation.passages import Cut, without_repeated
 from components.curation.scoring import follows_length, learn, score, thresholds, went, with_thresholds
 from components.curation.tally import Tally
 from components.curation.verdicts import Verdicts, low_values
@@ -127,8 +127,9 @@ def curate_increment(
     earlier = [*filter(None, [setting.earlier]), *(open_index(one, own.duplicates) for one in before)]
     learned = first["education"] if before else {}
     avoided: np.ndarray | None = None
+    cut: Cut | None = None
     for left in reversed(range(ROUNDS)):
-        cut = without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder, avoided)
+        cut = without_repeated(cleaned, work, own, facts | own.passages.model_dump(), before, folder, avoided, cut)
         documents = Cleaned(cut.folders)
         learned = learned or learn(documents, work, own.education, params.seed, folder, setting.tracker)
         scores = score(documents, work, own.education, learned, before[0] if before else folder)

@@ -5,7 +5,8 @@ An item is identified by its question. However choices and answer are printed, t
   the question surrounds them in order, and at least `ngram` words (the thresholds of Cosmopedia and GPT-3 together: either
   alone mistakes a definition or a law that a question quotes for the question);
 - a shorter one of at least `min_words` by all of its words;
-- one shorter still by all of its words, followed by its right answer or half of its choices, together `min_words`.
+- one shorter still by all of its words, followed by its right answer or half of its choices, together `min_words`; or of
+  ALONE words or more, where it is a line of its own.
 
 What is notable:
 - letters, digits or "answer" may separate a question and its choices. A short question is looked up by five words in a row
@@ -16,29 +17,33 @@ What is notable:
 """
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, repeat
+from itertools import count, islice, repeat
 
 import numpy as np
 
 from components.benchmarks.items import GAP, Item
 from components.params.decontamination import DecontaminationParams
+from components.text.characters import fold
 from components.text.counting import distinct
-from components.text.ngrams import OwnedRuns, all_runs, shared_runs, word_hashes, words_in
+from components.text.ngrams import WORDS, OwnedRuns, all_runs, shared_runs, word_hashes, words_in
 
 ANCHOR = 5  # words in a row by which shorter questions are looked up
 OWNERS = 64  # maximum items per run; runs shared by more come from a template
+ALONE = 3  # minimum words of a question that is found as a line of its own
 DISTINCT = 4  # minimum words of a question or a run, without counting words and repetitions
 NEARLY = 0.9  # share of a question that counts as all of it, apart from a misprint
 BETWEEN = 6  # maximum words before a choice: "b the right answer is"
-TOO_SHORT = "fewer words than min_words, with the choices"
+TOO_SHORT = f"fewer than {ALONE} words, and than min_words with the choices"
 COUNTING = "words that count or repeat"
 OF_MANY = "words that many items share"
 NO_WORDS = "no question in words"
 REASONS = ("", TOO_SHORT, COUNTING, OF_MANY, NO_WORDS)
 _PLACES = 8  # maximum places of one item compared per document
+_LABEL = re.compile(r"(?:q|question|exercise|problem|goal)?\d*[a-h]?")  # the words before a question on its line
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class ItemWords:
             length: OwnedRuns(*(arrays[f"{length}_{part}"] for part in ("runs", "starts", "owners")))
             for length in (ANCHOR, params.candidate_ngram)
             if len(arrays[f"{length}_runs"])
+        }
+        self._alone = {
+            length: OwnedRuns(*(arrays[f"alone_{length}_{part}"] for part in ("runs", "starts", "owners")))
+            for length in range(ALONE, params.min_words)
+            if len(arrays[f"alone_{length}_runs"])
         }
         self.unsearched = [REASONS[reason] for reason in arrays["reasons"].tolist()]
 
@@ -103,6 +113,19 @@ class ItemWords:
             found.append(table.owners)
         lost = np.setdiff1d(np.flatnonzero(reasons == 0), np.concatenate(found))
         reasons[lost] = REASONS.index(OF_MANY)
+        for length in range(ALONE, params.min_words):
+            alone = [
+                (number, row[ASKED])
+                for number, row in enumerate(rows)
+                if counts[firsts[number]] == length
+                and not items[number].code
+                and distinct(words_in(row[ASKED])) >= ALONE
+            ]
+            hashes, of = word_hashes([asked for _, asked in alone])
+            owners = np.array([number for number, _ in alone], dtype=np.int32)
+            table = OwnedRuns.build(all_runs(hashes, of, length)[0], owners)
+            arrays |= {f"alone_{length}_{part}": getattr(table, part) for part in ("runs", "starts", "owners")}
+            reasons[owners] = 0
         return cls(params, arrays | {"reasons": reasons})
 
     def find(self, texts: Sequence[str], hashes: np.ndarray, owner: np.ndarray) -> list[list[Found]]:
@@ -118,10 +141,19 @@ class ItemWords:
             for at, item in zip(first[run].tolist(), items.tolist(), strict=True):
                 text = int(owner[at])
                 rows[text].setdefault((length, item), []).append(at - begins[text])
+        alone: list[list[tuple[int, int, int]]] = [[] for _ in texts]
+        for length, first, places in shared_runs(hashes, owner, self._alone):
+            run, items = self._alone[length].items(places, OWNERS)
+            for at, item in zip(first[run].tolist(), items.tolist(), strict=True):
+                text = int(owner[at])
+                alone[text].append((item, at - begins[text], length))
         found: list[list[Found]] = []
         for number, row in enumerate(rows):
             words = hashes[begins[number] : begins[number + 1]]
             hits = {hit.item: hit for hit in self._verified(row, words, texts[number])}
+            for item, at, length in alone[number]:
+                if item not in hits and _is_line(texts[number], at, length):
+                    hits[item] = Found(item, "whole_line", length, ALONE, at, at + length)
             found.append(sorted(hits.values(), key=lambda hit: hit.first))
         return found
 
@@ -196,6 +228,15 @@ def _reason(row: Sequence[str], sizes: Sequence[int], least: int) -> int:
     if distinct(words_in(" ".join(row))) < DISTINCT:
         return REASONS.index(COUNTING)
     return 0
+
+
+def _is_line(text: str, at: int, length: int) -> bool:
+    """Whether some words of a text are all words of a line, except for a label."""
+    folded = fold(text)
+    words = list(islice(WORDS.finditer(folded), at + length))
+    start, end = words[at].start(), words[-1].end()
+    label = words_in(folded[folded.rfind("\n", 0, start) + 1 : start])
+    return bool(_LABEL.fullmatch("".join(label)) and re.match(r"[\W_]*?(?:\n|$)", folded[end:]))
 
 
 def _filled(item: Item) -> Iterator[str]:

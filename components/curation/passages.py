@@ -14,7 +14,7 @@ stays whole, since half a text is not readable.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from itertools import pairwise
@@ -70,10 +70,7 @@ class Passages(NamedTuple):
 
 def passages_of(text: str, params: PassagesParams) -> Passages:
     """The passages of a text, in order."""
-    spans, keys = [], []
-    for start, end, key in _atoms(text, params):
-        spans.append((start, end))
-        keys.append(key)
+    spans, keys = _lines(text) if params.unit == "lines" else _parts(text, params.unit)
     window = WINDOW[params.unit]
     if len(keys) < window:
         return Passages(spans, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64))
@@ -88,21 +85,21 @@ def passages_of(text: str, params: PassagesParams) -> Passages:
     return Passages(spans, first, hashes[first])
 
 
-def _atoms(text: str, params: PassagesParams) -> Iterator[tuple[int, int, str]]:
+def _lines(text: str) -> tuple[list[tuple[int, int]], list[str]]:
+    """Start and end, with the line end, of each line that may be a passage; and its lower-case text."""
     fenced = fenced_lines(text)
     is_long = _is_long_unspaced if not text.isascii() and _UNSPACED.search(text) else _is_long
-    start = 0
+    spans, keys, start = [], [], 0
     for number, line in enumerate(text.split("\n")):
-        end = start + len(line)
-        if not (fenced and fenced[number]):
-            if params.unit != "lines":
-                yield from _parts(line, start, params.unit)
-            elif is_long(line):  # few lines are, and the other checks take longer
-                key = line.strip(" \t*-•>|")
-                introduces = fenced is not None and any(fenced[number + 1 : number + 3])
-                if is_long(key) and _stands_alone(key) and not introduces:
-                    yield start, min(end + 1, len(text)), key.lower()
-        start = end + 1
+        end = start + len(line) + 1
+        if is_long(line):  # few lines are, and the other checks take longer
+            key = line.strip(" \t*-•>|")
+            introduces = fenced is not None and any(fenced[number : number + 3])
+            if is_long(key) and _stands_alone(key) and not introduces:
+                spans.append((start, min(end, len(text))))
+                keys.append(key.lower())
+        start = end
+    return spans, keys
 
 
 def _is_long(line: str) -> bool:
@@ -122,18 +119,25 @@ def _stands_alone(line: str) -> bool:
     )
 
 
-def _parts(line: str, start: int, unit: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end (where the next one starts) and lower-case text of each sentence or word of a line."""
-    if unit == "sentences":
-        borders = [0, *(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]
-        keys = [line[a:b].strip().lower() for a, b in pairwise(borders)]
-    else:
-        found = list(_WORD.finditer(line))
-        borders = [*(word.start() for word in found), len(line)]
-        keys = [word[0].lower() for word in found]
-    for key, (a, b) in zip(keys, pairwise(borders), strict=True):
-        if key:
-            yield start + a, start + b, key
+def _parts(text: str, unit: str) -> tuple[list[tuple[int, int]], list[str]]:
+    """Start, end (where the next one starts) and lower-case text of each sentence or word outside fenced code."""
+    fenced = fenced_lines(text)
+    spans: list[tuple[int, int]] = []
+    keys: list[str] = []
+    start = 0
+    for number, line in enumerate(text.split("\n")):
+        if not (fenced and fenced[number]):
+            if unit == "sentences":
+                borders = [0, *(found.end() for found in _SENTENCE_END.finditer(line)), len(line)]
+                parts = [line[a:b].strip().lower() for a, b in pairwise(borders)]
+            else:
+                found = list(_WORD.finditer(line))
+                borders = [*(word.start() for word in found), len(line)]
+                parts = [word[0].lower() for word in found]
+            spans += [(start + a, start + b) for key, (a, b) in zip(parts, pairwise(borders), strict=True) if key]
+            keys += filter(None, parts)
+        start += len(line) + 1
+    return spans, keys
 
 
 class Cut(NamedTuple):
@@ -141,11 +145,13 @@ class Cut(NamedTuple):
 
     Attributes:
         folders: of the results; a result without repeated passages keeps its folder.
+        marks: bool (passages,) per result of `clean`, which of its passages are cut.
         ranks: int32 (documents of `clean`,), equal for equal texts; the lowest rank keeps a passage.
         keepers: bool (ranks,), which keep a passage that was cut from others.
     """
 
     folders: list[Path]
+    marks: list[np.ndarray]
     ranks: np.ndarray
     keepers: np.ndarray
 
@@ -188,6 +194,7 @@ class _Marked:
     hashed: Path
     marks: bytes  # packed bits
     params: CurationParams
+    before: tuple[Path, bytes] | None  # the result of an earlier round, and its marks: most documents are cut alike
 
 
 def without_repeated(
@@ -198,6 +205,7 @@ def without_repeated(
     earlier: Sequence[Path],
     folder: Path,
     avoided: np.ndarray | None = None,
+    before: Cut | None = None,
 ) -> Cut:
     """Results of `clean` without repeated passages.
 
@@ -206,10 +214,11 @@ def without_repeated(
         earlier: the folders of the increments before, with their KNOWN.
         folder: for the KNOWN of this increment.
         avoided: bool (documents,), which keep a passage only if no other document can.
+        before: the result of an earlier round, whose work is used again.
     """
     own = params.passages
     if not own.kinds:
-        return Cut(list(cleaned), np.zeros(0, dtype=np.int32), np.zeros(0, dtype=bool))
+        return Cut(list(cleaned), [], np.zeros(0, dtype=np.int32), np.zeros(0, dtype=bool))
     names = [f"{path.parent.name.removeprefix('clean-')}-{path.name}" for path in cleaned]
     units = {name: _Hashed(path, own) for name, path in zip(names, cleaned, strict=True)}
     hashed = work.map("passages", own.model_dump(mode="json"), units, hash_unit)
@@ -217,14 +226,17 @@ def without_repeated(
     known = [one / KNOWN for one in earlier]
     marks, keepers = _mark(ranks, hashed, own.documents, known, folder / KNOWN)
     cut = {}
-    for name, path, hashes, mark in zip(names, cleaned, hashed, marks, strict=True):
+    for number, (name, path, hashes, mark) in enumerate(zip(names, cleaned, hashed, marks, strict=True)):
         if mark.any():
             bits = np.packbits(mark).tobytes()
-            cut[f"{name}-{sha256(bits).hexdigest()[:20]}"] = _Marked(path, hashes, bits, params)
+            earlier_cut = None
+            if before and before.folders[number] != path:
+                earlier_cut = before.folders[number], np.packbits(before.marks[number]).tobytes()
+            cut[f"{name}-{sha256(bits).hexdigest()[:20]}"] = _Marked(path, hashes, bits, params, earlier_cut)
     work.expect(len(cut))
     done = iter(work.map("cut", facts, cut, cut_unit))
     folders = [next(done) if mark.any() else path for path, mark in zip(cleaned, marks, strict=True)]
-    return Cut(folders, np.concatenate([np.zeros(0, dtype=np.int32), *ranks]), keepers)
+    return Cut(folders, marks, np.concatenate([np.zeros(0, dtype=np.int32), *ranks]), keepers)
 
 
 def hash_unit(unit: _Hashed, folder: Path) -> None:
@@ -323,46 +335,77 @@ def _repeated(
 def cut_unit(unit: _Marked, folder: Path) -> None:
     """Write a result without its marked passages to a folder."""
     counts = np.load(unit.hashed / COUNTS, allow_pickle=False)
-    marks = np.unpackbits(np.frombuffer(unit.marks, dtype=np.uint8), count=int(counts.sum())).astype(bool)
-    ends = np.cumsum(counts)
-    holders = np.unique(np.searchsorted(ends, np.flatnonzero(marks), side="right"))
+    ends, marks = np.cumsum(counts), _unpacked(unit.marks, counts)
     table = pq.read_table(unit.cleaned / DOCUMENTS)
+    holders = _holders(marks, ends)
+    rows = dict(zip(holders.tolist(), table.take(holders).to_pylist(), strict=True))
+    sketches = np.load(unit.cleaned / SKETCHES, allow_pickle=False)
+    cuts: dict[int, dict[str, Any] | Drop] = {}  # what becomes of each row
+    if unit.before:
+        others = _holders(marks != _unpacked(unit.before[1], counts), ends)
+        cuts = _cut_before(unit.before[0], rows, np.setdiff1d(holders, others), sketches)
+    made = {}
+    for place in sorted(rows.keys() - cuts.keys()):
+        row, mark = rows[place], marks[ends[place] - counts[place] : ends[place]]
+        text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
+        if share >= SPENT:
+            cuts[place] = _spent(row, share)
+        elif share <= HALF:
+            made[place] = _changed(row, text, passages)
+    for place, failure in _failures(made, unit.params).items():
+        detail = f"{failure.detail}, after repeated passages were cut"
+        cuts[place] = _drop(rows[place], failure.rule, failure.value, failure.threshold, detail)
+        del made[place]
+    sketches[list(made)] = sketch([row["text"] for row in made.values()], unit.params.duplicates.permutations)
     stays, changed = np.ones(len(counts), dtype=bool), {}
     lengths = np.load(unit.cleaned / LENGTHS, allow_pickle=False)
     figures = json.loads((unit.cleaned / FIGURES).read_text(encoding="utf-8"))
     removed = 0
-    rows = dict(zip(holders.tolist(), table.take(holders).to_pylist(), strict=True))
-    drops = {}
-    for place, row in rows.items():
-        mark = marks[ends[place] - counts[place] : ends[place]]
-        text, share, passages = cut(row["text"], row["kind"], mark, unit.params.passages)
-        if share >= SPENT:
-            drops[place] = _spent(row, share)
-        elif share <= HALF:
-            changed[place] = _changed(row, text, passages)
-    for place, failure in _failures(changed, unit.params).items():
-        detail = f"{failure.detail}, after repeated passages were cut"
-        drops[place] = _drop(rows[place], failure.rule, failure.value, failure.threshold, detail)
-        del changed[place]
-    for place, row in changed.items():
-        removed += len(rows[place]["text"]) - len(row["text"])
-        lengths[place] = len(row["text"])
     with LedgerWriter(folder / DROPS) as ledger:
         for drop in read_ledger(unit.cleaned / DROPS):
             ledger.write(drop)
-        for place, drop in sorted(drops.items()):
-            ledger.write(drop)
-            stays[place] = False
-            _count_drop(figures, rows[place], drop.rule)
+        for place, found in sorted((cuts | made).items()):
+            if isinstance(found, Drop):
+                ledger.write(found)
+                stays[place] = False
+                _count_drop(figures, rows[place], found.rule)
+            elif found["id"] != rows[place]["id"]:
+                changed[place] = found
+                removed += len(rows[place]["text"]) - len(found["text"])
+                lengths[place] = len(found["text"])
     kept = _replaced(table, changed).filter(pa.array(stays))
     pq.write_table(kept, folder / DOCUMENTS, compression="zstd")
-    sketches = np.load(unit.cleaned / SKETCHES, allow_pickle=False)
-    sketches[list(changed)] = sketch([row["text"] for row in changed.values()], unit.params.duplicates.permutations)
     save_sketches(folder / SKETCHES, sketches[stays])
     save_array(folder / LENGTHS, lengths[stays])
     save_array(folder / FOREIGN, np.load(unit.cleaned / FOREIGN, allow_pickle=False)[stays])
     save_array(folder / STAYS, stays)
     write_json(folder / FIGURES, figures | {"passages": {"documents": len(changed), "characters": removed}})
+
+
+def _unpacked(marks: bytes, counts: np.ndarray) -> np.ndarray:
+    return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=int(counts.sum())).astype(bool)
+
+
+def _holders(marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The documents with a marked passage, ascending."""
+    return np.unique(np.searchsorted(ends, np.flatnonzero(marks), side="right"))
+
+
+def _cut_before(
+    folder: Path, rows: Mapping[int, dict[str, Any]], places: np.ndarray, sketches: np.ndarray
+) -> dict[int, dict[str, Any] | Drop]:
+    """What became of some rows in an earlier result, by row; puts in their sketches."""
+    stays = np.load(folder / STAYS, allow_pickle=False)
+    left, gone = places[stays[places]], places[~stays[places]]
+    at = (np.cumsum(stays) - 1)[left]
+    sketches[left] = np.load(folder / SKETCHES, allow_pickle=False)[at]
+    found = pq.read_table(folder / DOCUMENTS, columns=["id", "text", "metadata"]).take(at).to_pylist()
+    drops = list(read_ledger(folder / DROPS))[-int((~stays).sum()) :]  # those of `clean` are before them
+    cuts: dict[int, dict[str, Any] | Drop] = {
+        place: rows[place] | row for place, row in zip(left.tolist(), found, strict=True)
+    }
+    which = (np.cumsum(~stays) - 1)[gone].tolist()
+    return cuts | {place: drops[one] for place, one in zip(gone.tolist(), which, strict=True)}
 
 
 def _replaced(table: pa.Table, rows: Mapping[int, Mapping[str, Any]]) -> pa.Table:

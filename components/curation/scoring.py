@@ -8,11 +8,13 @@ A result of the phase `score` is a folder with `scores.npy`, float32 (documents,
 
 import fnmatch
 import functools
+import json
 import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,10 +195,12 @@ def score(
 
 def _other_languages(documents: Cleaned, values: np.ndarray, params: EducationParams) -> np.ndarray:
     """Positions of documents that would be dropped although they are not in English: where only English is kept, the
-    language of prose is not checked earlier.
+    language of prose is not checked earlier. Documents whose language is known are not examined again.
     """
     text = documents.kinds != KINDS.index("code")
     places = np.flatnonzero(text & (values < max(params.min_value.values(), default=0.0)))
+    said = chain.from_iterable(table["metadata"].to_pylist() for table in documents.take(places, ["metadata"]))
+    places = places[np.array(["language" not in json.loads(metadata) for metadata in said], dtype=bool)]
     found = identify(list(documents.texts(places)))
     foreign = [is_foreign(language) and probability > CERTAIN for language, probability in found]
     return places[np.array(foreign, dtype=bool)]

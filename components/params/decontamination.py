@@ -48,7 +48,10 @@ class DecontaminationParams(Section):
         6,
         ge=5,
         le=32,
-        description="Skip benchmark items of fewer words than this, choices included, since their words occur everywhere",
+        description=(
+            "Benchmark items of fewer words than this, choices included, are found only as a line of their own, since their "
+            "words occur everywhere"
+        ),
     )
     min_paraphrase: Fraction = Field(
         0.6,

@@ -58,12 +58,17 @@ def _probabilities(identifier: Any, size: int, features: np.ndarray, counts: np.
     scores *= 1.0 / math.sqrt(size)
     np.exp(scores - scores.max(), out=scores)
     scores /= scores.sum()
-    columns: dict[str, int] = {}
-    for column, name in enumerate(identifier.nb_classes):
-        if (earlier := columns.setdefault(name, column)) != column:  # a language in a second script
-            scores[earlier] += scores[column]
-            scores[column] = 0.0
+    for earlier, column in _second_scripts(identifier):
+        scores[earlier] += scores[column]
+        scores[column] = 0.0
     return scores
+
+
+@functools.cache
+def _second_scripts(identifier: Any) -> list[tuple[int, int]]:
+    """The first column of each language that has columns for several scripts, with each of the others."""
+    names = identifier.nb_classes
+    return [(names.index(name), column) for column, name in enumerate(names) if names.index(name) != column]
 
 
 def _features(contents: Sequence[bytes]) -> Iterator[tuple[bytes, np.ndarray, np.ndarray]]:

@@ -16,7 +16,7 @@ from components.text.characters import fold
 
 BLANK, OTHER, UNDERSCORE, DIGIT, LETTER = range(5)  # classes of characters, in any script
 POINTS = 0x33480  # no letters, digits or blanks from here on
-_WORDS = re.compile(r"[^\W_]+")
+WORDS = re.compile(r"[^\W_]+")
 LONGEST = 32  # maximum words per run
 PIECE = 1 << 18  # characters hashed at once: about 10 MB
 SLICE = 1 << 18  # words whose runs are hashed at once
@@ -267,11 +267,11 @@ def shared_runs(
 
 def words_in(text: str) -> list[str]:
     """The words of a text as `word_hashes` hashes them."""
-    return _WORDS.findall(fold(text))
+    return WORDS.findall(fold(text))
 
 
 def passage(text: str, first: int, last: int) -> str:
     """The part of a folded text from one word to another, and the characters between that and the next word."""
     folded = fold(text)
-    begins = [match.start() for match in islice(_WORDS.finditer(folded), last + 2)]
+    begins = [match.start() for match in islice(WORDS.finditer(folded), last + 2)]
     return folded[begins[first] : begins[last + 1] if last + 1 < len(begins) else len(folded)]

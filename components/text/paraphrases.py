@@ -171,8 +171,8 @@ class Paraphrases:
         """The highest share and weight of a question's stems in a window of a text, and its first and last word."""
         begin, end = int(self._starts[question]), int(self._starts[question + 1])
         own, weights = self._stems[begin:end], self._weights[begin:end]
-        which = np.minimum(np.searchsorted(own, stems), len(own) - 1)
-        at = np.flatnonzero(own[which] == stems)
+        which = own.searchsorted(stems)
+        at = (own.take(which, mode="clip") == stems).nonzero()[0]
         total = float(weights.sum())
         there = np.zeros(len(own), dtype=bool)
         there[which[at]] = True

@@ -52,17 +52,19 @@ def words_of(texts: Sequence[str], tokens: bool = False) -> Words:
         tokens: whether to split words as datatrove does, not as Gopher does.
     """
     points, classes, begins, stops, starts = _segments(texts, tokens)
+    # Of each word; what follows it up to the next one is blank, the lowest class. LETTER is the highest.
+    highest = np.maximum.reduceat(classes, begins) if len(begins) else classes[:0]
     if not tokens:
-        solid = _holds(classes >= DIGIT, begins, stops)
-        begins, stops = begins[solid], stops[solid]
+        solid = highest >= DIGIT
+        begins, stops, highest = begins[solid], stops[solid], highest[solid]
         starts = np.concatenate([[0], np.cumsum(solid)])[starts]
     return Words(
         starts,
         np.repeat(np.arange(len(texts)), np.diff(starts)),
         _hashes(points, begins, stops),
         np.concatenate([[0], np.cumsum(stops - begins)]),
-        _holds(classes >= DIGIT, begins, stops),
-        _holds(classes == LETTER, begins, stops),
+        highest >= DIGIT,
+        highest == LETTER,
     )
 
 
@@ -84,13 +86,6 @@ def _segments(texts: Sequence[str], tokens: bool) -> tuple[np.ndarray, ...]:
     ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
     starts = np.concatenate([[0], np.searchsorted(begins, ends)]).astype(np.int64)
     return points, classes, begins, stops, starts
-
-
-def _holds(character: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Which segments contain a marked character."""
-    before = np.zeros(len(character) + 1, dtype=np.int32)
-    np.cumsum(character, dtype=np.int32, out=before[1:])
-    return before[stops] > before[begins]
 
 
 def _hashes(points: np.ndarray, begins: np.ndarray, stops: np.ndarray) -> np.ndarray:

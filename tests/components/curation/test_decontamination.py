@@ -127,6 +127,34 @@ def test_a_short_question_is_a_hit_if_the_whole_of_it_stands_there() -> None:
     assert one(index(" ".join(item), params=WORDS_ALONE), part) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("How do plants reproduce?", "whole_line"),
+        ("  how do **plants** reproduce", "whole_line"),
+        ("Q: How do plants reproduce?\nBy seeds.", "whole_line"),
+        ("3) How do plants reproduce?", "whole_line"),
+        ("Exercise 3b. How do plants reproduce ?", "whole_line"),
+        ("Plants are alive. How do plants reproduce? By seeds and by spores.", None),
+        ("How do plants reproduce? Nobody asked.", None),
+        ("This chapter tells how do plants reproduce, and why.", None),
+        ("Here is how: how do plants reproduce in the desert?", None),
+        ("How do plants reproduce in water?", None),
+        ("They know how do plants reproduce", None),
+        ("How do plants grow and reproduce?", None),
+    ],
+)
+def test_a_very_short_question_is_found_as_a_line_of_its_own(text: str, rule: str | None) -> None:
+    found = index("How do plants reproduce?", params=WORDS_ALONE)
+    hit = one(found, f"{words(30, 2)}.\n{text}\n{words(30, 3)}")
+    assert hit == (rule and Hit("bench", "0", rule, 4, 3, "how do plants reproduce"))
+
+
+def test_a_question_of_two_words_or_in_a_program_is_not_found_alone() -> None:
+    items = [Item("b", "0", "Total spending"), Item("b", "1", "x", CODE, "f", "Add two numbers.")]
+    assert one(BenchmarkIndex(items, DEFAULT), "Total spending\nAdd two numbers.\n") is None
+
+
 QUESTION = Item(
     "bench", "q", "Magma is what? melted rock", question="Magma is what?", choices=("hot water", "melted rock", "old sand"),
     answer="melted rock",
@@ -219,7 +247,7 @@ def test_a_question_in_other_words_is_found() -> None:
 
 def test_what_is_not_looked_for_is_counted_with_its_reason() -> None:
     items = [
-        Item("b", "0", words(5, 1)),
+        Item("b", "0", words(2, 1)),
         Item("b", "1", "1 2 3 4 5 6 7 8"),
         Item("b", "2", words(40, 2)),
         Item("b", "3", "x", "def f(a):\n    return a\n", "f", words(20, 3)),
@@ -228,7 +256,7 @@ def test_what_is_not_looked_for_is_counted_with_its_reason() -> None:
     ]
     counted = BenchmarkIndex(items, DEFAULT).report(1, [])["benchmarks"]["b"]["not_searched"]
     assert counted == {
-        "by words: fewer words than min_words, with the choices": 1,
+        "by words: fewer than 3 words, and than min_words with the choices": 1,
         "by words: words that count or repeat": 1,
         "by words: no question in words": 1,
         "as a program: fewer nodes than min_code_nodes, and a name of a single word": 2,
@@ -236,7 +264,7 @@ def test_what_is_not_looked_for_is_counted_with_its_reason() -> None:
         "in other words: too few distinctive words": 3,
         "by any rule": 3,
     }
-    assert one(BenchmarkIndex(items[:1], DEFAULT), words(5, 1)) is None
+    assert one(BenchmarkIndex(items[:1], DEFAULT), words(2, 1)) is None
 
 
 def test_a_small_program_is_known_by_its_name_too() -> None:

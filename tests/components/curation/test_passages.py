@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from components.curation import passages
 from components.curation.passages import cut, passages_of
 from components.documents import Document, document_id
+from components.params import CurationParams
 from components.params.curation import PassagesParams
 from tests.components.curation.test_curation import curated, essays
 from tests.components.curation.test_increments import night
@@ -212,3 +213,36 @@ def test_a_passage_stays_where_its_first_holder_goes(tmp_path: Path, monkeypatch
     if why == "low value":
         assert [row["id"] for row in ledger] == [first.id]
     assert sum(NOTICE in document.text for document in kept) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_later_round_gives_the_same_whether_or_not_it_knows_the_earlier_one(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(passages, "cut", lambda text, *rest: calls.append(text) or cut(text, *rest))
+    texts = [story + NOTICE * (number % 3) + "".join(essays(number)) for number, story in enumerate(STORIES[1:])]
+    curated(tmp_path, pages([*texts, "short.\n", NOTICE * 9]))
+    (cleaned,) = (path for path in (tmp_path / "work").glob("clean-*/*") if path.is_dir())
+    (hashed,) = (path for path in (tmp_path / "work").glob("passages-*/*") if path.is_dir())
+    counts = np.load(hashed / passages.COUNTS)
+    rounds = [np.random.default_rng([seed, number]).random(counts.sum()) < 0.6 for number in range(2)]
+    ends = np.cumsum(counts).tolist()
+    for start, end in [(ends[0], ends[1]), (ends[-2], ends[-1])]:  # cut alike in both rounds, the last one spent
+        rounds[0][start:end] = rounds[1][start:end] = True
+    earlier, later = (np.packbits(marks).tobytes() for marks in rounds)
+
+    def made(name: str, marks: bytes, before: tuple[Path, bytes] | None) -> Path:
+        (tmp_path / name).mkdir()
+        calls.clear()
+        passages.cut_unit(passages._Marked(cleaned, hashed, marks, CurationParams(), before), tmp_path / name)
+        return tmp_path / name
+
+    first, alone = made("first", earlier, None), made("alone", later, None)
+    alone_cut = len(calls)
+    knowing = made("knowing", later, (first, earlier))
+    assert len(calls) < alone_cut
+    assert 0 < np.load(alone / passages.STAYS).sum() < len(counts)
+    assert {path.name: path.read_bytes() for path in knowing.iterdir()} == {
+        path.name: path.read_bytes() for path in alone.iterdir()
+    }
