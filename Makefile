@@ -46,8 +46,8 @@ law: setup ## the growth law: hundreds of small trainings that predict when grow
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)
 
-submit: setup ## an entry of the growth board from a finished study; ARGS='NAME --arm exact --by "You"', ARGS=--help
-	@$(PY) -m flows.board submit $(ARGS)
+submit: setup ## an entry of the growth board; ARGS='NAME --study workspaces/KEY --arm exact --by "You"', ARGS=--help
+	@$(PY) -m components.study.growth.entries submit $(ARGS)
 
 test: setup ## all tests but the slow proofs, in two processes
 	@$(PY) -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)

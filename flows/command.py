@@ -50,7 +50,6 @@ COMMANDS = {
     "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
     "law": Entry("fit the law that predicts when growing pays", "flows.run", {"flow": "growth-law"}),
     "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
-    "board": Entry("submit an operator to the board of growth, or check its entries", "flows.board"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
     "housekeeping": Entry("remove results of earlier runs that are no longer needed", "flows.housekeeping.__main__"),
     "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),

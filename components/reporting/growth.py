@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.reporting.evidence import Case
-from components.reporting.paired import matched
+from components.reporting.paired import Matched, matched
 from components.results.statistics import CONFIDENCE, Estimate, interval, macro, mean
 
-Differences = Mapping[str, list[float]]
+Differences = Mapping[str, Matched]
 
 
 def exam_share(case: Case) -> dict[str, Any] | None:
@@ -31,7 +31,7 @@ def exam_share(case: Case) -> dict[str, Any] | None:
 
 
 def _part(gains: Differences, damages: Differences, tasks: Sequence[str]) -> dict[str, Any]:
-    gain, damage = (macro([mean(differences[name]) for name in tasks]) for differences in (gains, damages))
+    gain, damage = (macro([mean(*differences[name]) for name in tasks]) for differences in (gains, damages))
     low, _ = interval(gain, CONFIDENCE)
     share = damage.value / gain.value if low is not None and low > 0 else None
     return {"gain": _record(gain), "damage": _record(damage), "share": share}

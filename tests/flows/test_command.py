@@ -35,8 +35,7 @@ def test_a_command_is_what_the_make_target_of_that_name_calls(name: str) -> None
 
 
 def test_every_make_target_for_people_has_a_command() -> None:
-    # docs is for developers, secrets for docker compose on a server, and submit is `phiforge board submit`.
-    assert TARGETS.keys() - COMMANDS.keys() == {"docs", "secrets", "submit"}
+    assert TARGETS.keys() - COMMANDS.keys() == {"docs", "secrets"}  # for developers, and for docker compose on a server
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -164,15 +164,11 @@ def read_entry(folder: Path) -> Entry:
     try:
         entry = Entry(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise StepError(
-            f"{path} is not an entry of the board ({error}); make it with `phiforge board submit`"
-        ) from error
+        raise StepError(f"{path} is not an entry of the board ({error}); make it with `make submit`") from error
     texts = (entry.name, entry.arm, entry.by, entry.note, entry.commit)
     maps = (entry.data, entry.files)
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(found, dict) for found in maps):
-        raise StepError(
-            f"{path}: expected texts, and objects for `data` and `files`; make it with `phiforge board submit`"
-        )
+        raise StepError(f"{path}: expected texts, and objects for `data` and `files`; make it with `make submit`")
     if entry.arm not in ARMS or entry.arm in COMPULSORY:
         known = ", ".join(name for name in ARMS if name not in COMPULSORY)
         raise StepError(f"{path} names arm {entry.arm!r}; expected one of {known}")

@@ -1,5 +1,5 @@
-"""The growth board: `phiforge board submit NAME --arm ARM --by WHO`, `phiforge board verify`, `phiforge board table`, or
-`python -m flows.board`; `make submit ARGS="..."` is the first. docs/growth-board.md has the rules."""
+"""Entries of the growth board: `python -m components.study.growth.entries submit NAME --study DIR --arm ARM --by WHO`, `...
+verify [FOLDER ...]` and `... table`. `make submit ARGS="..."` is the first. docs/growth-board.md has the rules."""
 
 import argparse
 import hashlib
@@ -13,7 +13,7 @@ from components.errors import StepError
 from components.files import atomic_directory
 from components.foreign.confined import is_name
 from components.foreign.terminal import printable_text
-from components.params import parse_overrides, read_profile
+from components.params import read_profile
 from components.running.revision import git, read_revision
 from components.study.growth.arms import ARMS
 from components.study.growth.board import (
@@ -30,12 +30,9 @@ from components.study.growth.board import (
     verify,
     write_entry,
 )
-from flows.definitions import GROWTH_STUDY
-from flows.graph import lock_path
-from flows.settings import configure, project_root
-from flows.workspace import place_of
 
-PROG = "python -m flows.board"
+PROG = "python -m components.study.growth.entries"
+STUDY_LOCK = Path("studies/growth/dvc.lock")  # in the folder in which the study ran
 ENTRIES = Path("studies/board")  # relative to the project's folder
 PATCH = "source.patch"
 COMMANDS = {
@@ -48,8 +45,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run one of COMMANDS; returns the exit status. Options as of `parser`."""
     given = parser(prog).parse_args(argv)
-    root = project_root()
-    configure(root)
+    root = Path.cwd()
     try:
         if given.command == "submit":
             print(printable_text(submit(root, given)))
@@ -81,22 +77,21 @@ def submit(root: Path, given: argparse.Namespace) -> str:
         raise StepError(
             f"the source is {revision.description}; an entry names a commit: commit, then run the study again"
         )
-    place = place_of(root, parse_overrides(given.set), given.profile)
-    lock_file = place.root / lock_path(GROWTH_STUDY.file)
-    again = f'run `make study ARGS="--profile {given.profile} ..."` with the same --set on this commit first'
+    lock_file = given.study / STUDY_LOCK
+    again = f'run `make study ARGS="--profile {PROFILE} ..."` on this commit first, and name its workspace with --study'
     if not lock_file.is_file():
-        raise StepError(f"no growth study with these parameters and this source; {again}")
+        raise StepError(f"{lock_file} is not there, so no growth study ran in {given.study}; {again}")
     lock = Lock.read(lock_file)
     output = Path(given.output) / given.name if given.output else root / ENTRIES / given.name
     with atomic_directory(output) as folder:
         shutil.copyfile(lock_file, folder / LOCK)
-        shutil.copyfile(place.root / PARAMS, folder / PARAMS)
+        shutil.copyfile(given.study / PARAMS, folder / PARAMS)
         for path in lock.paths(given.arm):
             copy = folder / "records" / Path(path).relative_to(RECORDS)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            if not (place.root / path).is_file():
-                raise StepError(f"{place.root / path} is missing; {again}")
-            shutil.copyfile(place.root / path, copy)
+            if not (given.study / path).is_file():
+                raise StepError(f"{given.study / path} is missing; {again}")
+            shutil.copyfile(given.study / path, copy)
         if patch := _patch(root, revision.commit):
             (folder / PATCH).write_text(patch, encoding="utf-8")
         data = {path: md5 for path, md5 in lock.inputs.items() if path in DATA}
@@ -167,9 +162,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     entry.add_argument("--arm", required=True, choices=arms, metavar="ARM", help=f"arm of the study: {', '.join(arms)}")
     entry.add_argument("--by", required=True, metavar="WHO", help="name or address of the person who submits it")
     entry.add_argument("--note", default="", metavar="TEXT", help="what the entry shows")
-    entry.add_argument("--profile", default=PROFILE, metavar="NAME", help=f"profile of the study (default: {PROFILE})")
     entry.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="parameter of the study; repeatable"
+        "--study", required=True, type=Path, metavar="DIR", help="folder in which the study ran, such as workspaces/KEY"
     )
     entry.add_argument("--output", metavar="DIR", help=f"folder for the entry's folder (default: {ENTRIES})")
     parsers["verify"].add_argument("folders", nargs="*", metavar="FOLDER", help=f"entries (default: all in {ENTRIES})")
