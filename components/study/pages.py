@@ -61,7 +61,7 @@ def write_result(
     Args:
         output: the folder.
         name: stem of the files NAME.json, NAME.md, NAME.csv and NAME.png; the page is index.html.
-        result: content of NAME.json; its `multipliers` are multipliers.csv too.
+        result: content of NAME.json; its `multipliers`, if it has any, are also in multipliers.csv.
         text: content of NAME.md and the page.
         rows: content of NAME.csv: a header, then one row per training run.
         draw: writes the chart to a path.
@@ -69,8 +69,11 @@ def write_result(
     with atomic_directory(output) as folder:
         write_json(folder / f"{name}.json", result)
         (folder / f"{name}.md").write_text(text.markdown(), encoding="utf-8")
-        multipliers = [FIELDS, *([entry[field] for field in FIELDS] for entry in result["multipliers"])]
-        for stem, lines in ((name, rows), ("multipliers", multipliers)):
+        sheets = {name: rows}
+        if "multipliers" in result:
+            cells = ([entry[field] for field in FIELDS] for entry in result["multipliers"])
+            sheets["multipliers"] = [FIELDS, *cells]
+        for stem, lines in sheets.items():
             with open(folder / f"{stem}.csv", "w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(lines)
         draw(folder / f"{name}.png")
