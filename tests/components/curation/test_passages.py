@@ -15,7 +15,7 @@ from components.curation.passages import cut, passages_of
 from components.documents import Document, document_id
 from components.params import CurationParams
 from components.params.curation import PassagesParams
-from tests.components.curation.test_curation import curated, essays
+from tests.components.curation.test_curation import UNSCORED, curated, essays
 from tests.components.curation.test_increments import night
 from tests.documents import read_documents
 
@@ -180,8 +180,8 @@ def test_ranges_and_shards_change_nothing(tmp_path: Path, monkeypatch) -> None:
 
 def test_an_increment_knows_the_passages_of_those_before(tmp_path: Path) -> None:
     rows = pages([story + NOTICE for story in STORIES])
-    night(tmp_path, [rows[:2]])
-    night(tmp_path, [rows[:2], rows[2:]])
+    night(tmp_path, [rows[:2]], education=UNSCORED)
+    night(tmp_path, [rows[:2], rows[2:]], education=UNSCORED)
     kept = list(read_documents(tmp_path / "curated"))
     assert len(kept) == len(rows)
     assert sum(NOTICE in document.text for document in kept) == 2  # the first increment had too few to cut it
@@ -209,7 +209,8 @@ def test_a_passage_stays_where_its_first_holder_goes(tmp_path: Path, monkeypatch
     else:
         smaller = (first.text + f"And {n} more.\n" for n in range(99))
         rows += pages([next(text for text in smaller if document_id(text) > first.id)])
-    _, kept, ledger = curated(tmp_path, rows)
+    education = {} if why == "low value" else UNSCORED
+    _, kept, ledger = curated(tmp_path, rows, education=education)
     if why == "low value":
         assert [row["id"] for row in ledger] == [first.id]
     assert sum(NOTICE in document.text for document in kept) == 1
