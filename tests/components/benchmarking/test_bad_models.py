@@ -48,7 +48,7 @@ def test_long_prompts_are_cut_counted_and_reported(checkpoint, folder, tmp_path,
 
 
 def test_empty_completions_are_wrong_answers_counted_and_reported(checkpoint, folder, tmp_path, capsys, monkeypatch):
-    def ends_at_once(directory, batch_size, device):
+    def ends_at_once(directory, batch_size, *_):
         scorer = open_scorer(directory, batch_size)
         head = scorer.head
 
@@ -74,7 +74,7 @@ def test_a_model_that_gives_nan_is_named_and_the_other_tasks_go_on(
 ):
     """NaN for the tasks whose answers are rated, or for those whose answers are written."""
 
-    def sometimes(directory, batch_size, device):
+    def sometimes(directory, batch_size, *_):
         scorer = open_scorer(directory, batch_size)
         name = "_score" if spoilt == "rated" else "_generate"
         real, head = getattr(scorer, name), scorer.head
