@@ -79,7 +79,9 @@ def make_project(root: Path, folder: Path, params: Mapping[str, Any]) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, folder / name)
     # Real text that is the same on every machine: this project's own code and prose.
-    shutil.copytree(folder / "components", folder / "texts" / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        folder / "components", folder / "texts" / "code", ignore=shutil.ignore_patterns("__pycache__", "*.json")
+    )
     shutil.copytree(folder / "docs", folder / "texts" / "docs")
     (folder / "texts" / "broken.txt").write_bytes(b"binary \x00\x01 data")
     yaml = YAML()
