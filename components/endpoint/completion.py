@@ -189,7 +189,7 @@ def _content(choice: dict[str, Any], bare: Reply, text: str) -> str:
     """The text of the answer, or an empty string if there is none and the finish reason says why.
 
     Raises:
-        Fault: there is no text, and the finish reason does not say why. The detail quotes the reply.
+        Fault: the answer is empty without a known reason; the detail quotes the reply.
     """
     message = choice.get("message") or choice.get("delta")
     message = message if isinstance(message, dict) else {}
