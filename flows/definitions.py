@@ -74,6 +74,14 @@ DATA_ABLATION = Definition(
     Path("reports/ablation/result/ablation.md"),
     Path("reports/ablation/result/index.html"),
 )
+WITHOUT = Definition(
+    "without",
+    "the study of counterfactuals",
+    "studies/without/dvc.yaml",
+    Path("reports/without/result.json"),
+    Path("reports/without/result/without.md"),
+    Path("reports/without/result/index.html"),
+)
 DEFINITIONS = {
-    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION)
+    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION, WITHOUT)
 }
