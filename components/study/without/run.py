@@ -13,7 +13,7 @@ COMMAND = Command(
         Argument("exam", "directory of the exam"),
     ),
     outputs=(Argument("output", "path of the record (JSON)"),),
-    sections=("small", "large", "training", "transfer", "benchmarking", "promotion", "without"),
+    sections=("small", "large", "training", "transfer", "benchmarking", "without"),
 )
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.params import Params
+from components.params import Params, PromotionParams
 from components.running.cli import Paths
 from components.study.steps import examine, run_step, scratch_folder, train, write_params
 from components.study.without.record import Model, Record
@@ -43,6 +43,7 @@ def params_of(seed: int, params: Params) -> Params:
             "large": params.large.model_copy(update={"learning_rate": params.transfer.learning_rate}),
             "training": params.training.model_copy(update=threads),
             "transfer": params.transfer.model_copy(update=threads),
+            "promotion": PromotionParams(),  # held-out text for the loss, whatever promotions are decided on
             "benchmarking": params.benchmarking.model_copy(update=threads),
         }
     )
