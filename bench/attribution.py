@@ -1,6 +1,6 @@
 """Cheap attribution against the truth: which training text helps an exam family, foretold and retrained.
 
-    python -m bench.attribution [--project DIR] [--subsets 24] [--seeds 2]
+    python -m bench.attribution [--project DIR] [--subsets 16] [--seeds 2] [--tokens 2000]
 
 The exercises of each family, and parts of prose, code and textbooks, are groups of about equal size. Small models are
 trained on random halves of the groups. A method gives each group a score for each exam family without retraining; its
@@ -28,7 +28,7 @@ from components.exclusions import FAMILIES
 from components.foreign.tokenizer_file import open_tokenizer
 from components.study.without.corpus import QUESTION
 
-GROUP, PARTS = 4_000, 3  # tokens of a group; groups of each kind of text that is not exercises
+PARTS = 3  # groups of each kind of text that is not exercises
 QUESTIONS, SPAN, LENGTH, BATCH = 40, 4, 64, 16
 END = 0  # separates documents
 EPOCHS, RATE = 2, 4e-3
@@ -46,21 +46,22 @@ class Asked:
 def main() -> int:
     options = parser(__doc__)
     options.add_argument("--project", type=Path, default=ROOT, help="a folder with the results of a run")
-    options.add_argument("--subsets", type=int, default=24, help="number of random halves")
+    options.add_argument("--subsets", type=int, default=16, help="number of random halves")
     options.add_argument("--seeds", type=int, default=2, help="trainings of each half; the first two give the ceiling")
+    options.add_argument("--tokens", type=int, default=2000, help="tokens of a group")
     arguments = options.parse_args()
     import torch
 
     torch.set_num_threads(1)
     started = cpu_seconds()
     tokenizer = open_tokenizer(arguments.project / "data" / "tokens" / "tokenizer" / "tokenizer.json")
-    groups = groups_of(arguments.project, tokenizer)
+    groups = groups_of(arguments.project, tokenizer, arguments.tokens)
     asked = [exam_of(path, tokenizer) for path in sorted((arguments.project / "data" / "exam").glob("*.jsonl"))]
     asked = [one for one in asked if one.family in groups]
     names, size = [*groups], tokenizer.get_vocab_size()
     if len(names) < 8 or not asked:
         raise BenchError(
-            f"{arguments.project} has {len(names)} groups of {GROUP:,} tokens and {len(asked)} exam families with exercises; run `phiforge run`"
+            f"{arguments.project} has {len(names)} groups of {arguments.tokens:,} tokens and {len(asked)} exam families with exercises; run `phiforge run`"
         )
     draw = np.random.default_rng(0)
     halves = np.array(
@@ -69,9 +70,14 @@ def main() -> int:
             for _ in range(arguments.subsets)
         ]
     )
-    truth = np.array(
-        [[truth_of(groups, names, half, asked, size, seed) for half in halves] for seed in range(arguments.seeds)]
-    )
+    truth = np.empty((arguments.seeds, len(halves), len(asked)))
+    for seed, half in np.ndindex(truth.shape[:2]):
+        truth[seed, half] = truth_of(groups, names, halves[half], asked, size, seed)
+        print(
+            f"half {half + 1} of {len(halves)}, seed {seed}: {cpu_seconds() - started:.0f} CPU s",
+            file=sys.stderr,
+            flush=True,
+        )
     retrained, middle = cpu_seconds() - started, cpu_seconds()
     scores = {"own family": np.array([[float(name == one.family) for one in asked] for name in names])}
     scores["spans"] = spans(groups, asked)
@@ -85,7 +91,7 @@ def main() -> int:
         rows.append(["ceiling: another seed", *lds(truth[1], truth[0]), retrained])
     report = Report("Attribution against retraining", machine() | {"halves": len(halves), "seeds": arguments.seeds})
     report.table(
-        f"LDS over {len(asked)} exam families; {len(names)} groups of about {GROUP:,} tokens",
+        f"LDS over {len(asked)} exam families; {len(names)} groups of about {arguments.tokens:,} tokens",
         ["method", "LDS", "± half of the 95% interval", "families above 0", "CPU seconds"],
         rows,
     )
@@ -94,7 +100,7 @@ def main() -> int:
     return report.finish(arguments)
 
 
-def groups_of(project: Path, tokenizer: Any) -> dict[str, list[int]]:
+def groups_of(project: Path, tokenizer: Any, most: int) -> dict[str, list[int]]:
     """Token ids of each group: the exercises of each family, and parts of the other kinds of text."""
     texts: dict[str, list[str]] = {}
     for folder in ("textbooks", "curated"):
@@ -106,15 +112,15 @@ def groups_of(project: Path, tokenizer: Any) -> dict[str, list[int]]:
                         texts.setdefault(family, []).append(piece)
                 elif row["kind"] != "exercise":
                     own = texts.setdefault(row["kind"], [])
-                    if len(own) < PARTS * GROUP // 10:  # more than enough
+                    if len(own) < PARTS * most // 10:  # more than enough
                         own.append(row["text"])
     groups = {}
     for name, own in texts.items():
         kind = name in ("prose", "code", "textbook", "web")
-        stream = list(joined(own, tokenizer, GROUP * (PARTS if kind else 1)))
+        stream = list(joined(own, tokenizer, most * (PARTS if kind else 1)))
         for part in range(PARTS if kind else 1):
-            ids = stream[part * GROUP : (part + 1) * GROUP]
-            if len(ids) > GROUP // 2:
+            ids = stream[part * most : (part + 1) * most]
+            if len(ids) > most // 2:
                 groups[f"{name} {part + 1}" if kind else name] = ids
     return groups
 

@@ -196,5 +196,5 @@ def test_it_can_still_be_checked_once_the_earlier_results_are_gone(project: Path
 @pytest.mark.parametrize("content", ["{}", '{"removed": {"rules": ["family=x"]}}', "[]"])
 def test_another_file_is_refused(project: Path, content: str) -> None:
     (project / "c.json").write_text(content)
-    with pytest.raises(StepError, match="certificate|expected a JSON object"):
+    with pytest.raises(StepError, match=r"certificate|expected a JSON object"):
         verify(project, project / "c.json")
