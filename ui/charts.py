@@ -5,20 +5,21 @@ Plotly treats names as HTML, so they are escaped.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import plotly.graph_objects as go
+import streamlit as st
 
 from flows.client import Curve
+from ui.text import html
+from ui.theme import PALETTE, colour
 
-PALETTE = ("#0f8b8d", "#d9722e", "#6c5fc7", "#3f7d3a", "#c2417c", "#2f6fb2", "#9a7b1c", "#6b7785")
 PUBLISHED = "#7d8790"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
-def colour(place: int) -> str:
-    """The colour of the run at a place among the shown runs."""
-    return PALETTE[place % len(PALETTE)]
+def show(figure: go.Figure, key: str) -> None:
+    """Put a figure on the page, without Plotly's own buttons."""
+    st.plotly_chart(figure, key=key, config={"displaylogo": False, "displayModeBar": False})
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def standings(points: Sequence[Standing], lower: bool = False) -> go.Figure:
         some = [point for point in points if (point.run is not None) == ours]
         figure.add_scatter(
             x=[point.value for point in some],
-            y=[escape(point.name) for point in some],
+            y=[html(point.name) for point in some],
             name="measured" if ours else "published",
             mode="markers",
             marker={
@@ -68,7 +69,7 @@ def standings(points: Sequence[Standing], lower: bool = False) -> go.Figure:
         hovermode="closest",
     )
     figure.update_xaxes(title="bits per byte" if lower else "percent", rangemode="tozero", zeroline=False)
-    figure.update_yaxes(categoryorder="array", categoryarray=[escape(point.name) for point in points], automargin=True)
+    figure.update_yaxes(categoryorder="array", categoryarray=[html(point.name) for point in points], automargin=True)
     return figure
 
 
@@ -83,7 +84,7 @@ def losses(curves: Sequence[Curve]) -> go.Figure:
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=escape(f"{curve.stage} {'validation' if held_out else 'training'}"),
+            name=html(f"{curve.stage} {'validation' if held_out else 'training'}"),
             legendgroup=curve.stage,  # one entry per stage; a click hides both lines
             showlegend=held_out or curve.stage not in validated,
             mode="lines+markers" if held_out else "lines",
@@ -108,7 +109,7 @@ def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figu
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=escape(f"{name} · {curve.stage}"),
+            name=html(f"{name} · {curve.stage}"),
             mode="lines+markers",
             line={
                 "color": PALETTE[runs.index(name) % len(PALETTE)],

@@ -15,7 +15,7 @@ from typing import Any
 
 from components.foreign.addresses import without_secrets
 from components.running import progress
-from flows.client.values import REMEDY, FlowRun, LogLine, StageRun, Unavailable
+from flows.client.values import REMEDY, FlowRun, LogLine, Refused, StageRun, Unavailable
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.graph import load_graph
 
@@ -76,10 +76,11 @@ class Runs:
 
     Args:
         api: address of the server's API; else PREFECT_API_URL, Prefect's own settings, or the local default.
+        timeout_s: of each request.
     """
 
-    def __init__(self, api: str | None = None) -> None:
-        self._given = api
+    def __init__(self, api: str | None = None, timeout_s: float = 10.0) -> None:
+        self._given, self.timeout_s = api, timeout_s
 
     @cached_property
     def api(self) -> str:
@@ -168,9 +169,9 @@ class Runs:
         names = [*(order or {}), *(name for name in by_name if name not in (order or {}))]
         return [by_name.get(name, StageRun(name)) for name in names]
 
-    def progress(self, stage: StageRun) -> dict[str, float] | None:
+    def progress(self, task_run_id: str) -> dict[str, float] | None:
         """Values of a stage's last progress line (`done`, `total`, `loss` ...), or None."""
-        for line in self._page({"task_run_id": [stage.task_run_id]}, 0, 50):
+        for line in self._page({"task_run_id": [task_run_id]}, 0, 50):
             if values := progress.parse(line.text.strip()):
                 return values
         return None
@@ -238,7 +239,7 @@ class Runs:
             with self._client() as client:
                 return client.read_deployment_by_name(name)
         except ObjectNotFound:
-            raise Unavailable(
+            raise Refused(
                 f"The Prefect server at {self.address} has no deployment {name!r}. `make up` registers it."
             ) from None
 
@@ -256,7 +257,7 @@ class Runs:
         return SyncPrefectClient(
             self.api,
             auth_string=PREFECT_API_AUTH_STRING.value(),
-            httpx_settings={"timeout": httpx.Timeout(10.0, connect=3.0)},
+            httpx_settings={"timeout": httpx.Timeout(self.timeout_s, connect=min(self.timeout_s, 3.0))},
         )
 
     @contextmanager
@@ -273,8 +274,13 @@ class Runs:
             raise
         except httpx.HTTPStatusError as error:
             detail = error.response.text.strip()[:300]
-            raise Unavailable(
+            raise Refused(
                 f"The Prefect server at {self.address} refused: {error.response.status_code} {detail}"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(
+                f"The Prefect server at {self.address} did not answer within {self.timeout_s:g} s: it is starting, overloaded or "
+                "frozen. If that does not pass, stop the platform with Ctrl-C and start it again with `make up`."
             ) from error
         except httpx.HTTPError as error:
             raise Unavailable(
