@@ -61,11 +61,27 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "path, id of an exam question, id or name of a run in MLflow or Prefect. Forward, to every checkpoint that has read "
         "it: id of a document, source, licence, teacher or prompt.",
     )
-    made.add_argument("what", nargs="?", metavar="WHAT", help="what to trace, such as champion, reports/final or PSF-2.0")
-    made.add_argument("--kind", choices=kinds, default="", metavar="KIND", help="what WHAT is, if several fit: " + ", ".join(kinds))
-    made.add_argument("--text", type=Path, metavar="FILE", help="find the longest spans of this text in the training tokens; - reads input")
-    made.add_argument("--model", default="", metavar="WHAT", help="the model whose training tokens --text searches (default: large, of the latest run)")
-    made.add_argument("--shown", type=int, default=5, metavar="N", help="maximum documents shown one by one (default: 5)")
+    made.add_argument(
+        "what", nargs="?", metavar="WHAT", help="what to trace, such as champion, reports/final or PSF-2.0"
+    )
+    made.add_argument(
+        "--kind", choices=kinds, default="", metavar="KIND", help="what WHAT is, if several fit: " + ", ".join(kinds)
+    )
+    made.add_argument(
+        "--text",
+        type=Path,
+        metavar="FILE",
+        help="find the longest spans of this text in the training tokens; - reads input",
+    )
+    made.add_argument(
+        "--model",
+        default="",
+        metavar="WHAT",
+        help="the model whose training tokens --text searches (default: large, of the latest run)",
+    )
+    made.add_argument(
+        "--shown", type=int, default=5, metavar="N", help="maximum documents shown one by one (default: 5)"
+    )
     made.add_argument("--json", action="store_true", help="print everything as JSON")
     return made
 

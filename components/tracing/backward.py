@@ -1,6 +1,6 @@
 """From a result back to everything that made it, as plain values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.documents import DOCUMENT
 from components.errors import StepError
 from components.running.revision import git
 from components.tracing.checkpoints import Checkpoint, Reading, TokenSet
-from components.tracing.documents import CURATED, WRITTEN, find_sets
+from components.tracing.documents import CURATED, WRITTEN, exactly, find_sets, joined
 from components.tracing.project import Project
 from components.tracing.runs import Run
 from components.tracing.starts import Start, questions
-from components.tracing.states import State
+from components.tracing.states import State, integers, read_columns
 
 GROUP = r"^(?P<group>https?://[^/]+|[^/:]+)"  # the part of a source that groups of documents share
 GATE = "validate_"
@@ -124,7 +123,7 @@ def _run(project: Project, run: Run) -> dict[str, Any]:
         "profile": tags.get("profile", ""),
         "flow_run": tags.get("prefect.flow_run_id", ""),
         "flow_run_name": tags.get("prefect.flow_run_name", flow_run.name if flow_run else ""),
-        "started_by": tags.get("started_by", "") or (flow_run.started_by if flow_run else ""),
+        "started_by": ", ".join(filter(None, (tags.get("mlflow.user"), flow_run.started_by if flow_run else ""))),
         "parameters": dict(flow_run.parameters) if flow_run else {},
     }
 
@@ -187,8 +186,8 @@ def _answers(project: Project, question: str) -> Iterator[dict[str, Any]]:
 
 def _rows(file: Path, columns: list[str], question: str) -> list[dict[str, Any]]:
     present = set(pq.read_schema(file).names)
-    table = pq.read_table(file, columns=[name for name in columns if name in present])
-    return [{"acc": None} | row for row in table.filter(pc.equal(table["id"], question)).to_pylist()]
+    table = read_columns(file, [name for name in columns if name in present])
+    return [{"acc": None} | row for row in table.filter(exactly(table["id"], question)).to_pylist()]
 
 
 def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> dict[str, Any]:
@@ -202,9 +201,11 @@ def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> 
         tokens = project.tokens.get(reading.fingerprint) if reading else None
         table = tokens.table("train", ["start", "length"]) if tokens else None
         if reading is None or tokens is None or table is None:
-            missing.append(f"the tokens that {via} has read are not on this machine; get them with: phiforge pull data/tokens")
+            missing.append(
+                f"the tokens that {via} has read are not on this machine; get them with: phiforge pull data/tokens"
+            )
             continue
-        exposure = reading.exposure(tokens, table["start"].to_numpy(), table["length"].to_numpy())
+        exposure = reading.exposure(tokens, integers(table["start"]), integers(table["length"]))
         read[tokens.fingerprint] = read.get(tokens.fingerprint, 0) + exposure.tokens
         total["links"].append({"via": via, "steps": reading.steps, "tokens": int(exposure.tokens.sum())})
     for fingerprint, counts in read.items():
@@ -213,31 +214,37 @@ def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> 
     return total
 
 
+def _names(rows: pa.Table) -> pa.ChunkedArray:
+    """Id and kind of each row: equal texts of two kinds are two documents."""
+    nothing = pc.utf8_slice_codeunits(
+        rows["kind"], 0, 0
+    )  # as a column, since a Python value makes pyarrow import pandas
+    return pc.binary_join_element_wise(rows["id"], rows["kind"], nothing)
+
+
 def _groups(project: Project, tokens: TokenSet, read: np.ndarray) -> list[dict[str, Any]]:
     """Documents read and their tokens, by kind, source, licence and author; the most read first."""
     rows = tokens.table("train", ["id", "kind"])
     assert rows is not None
-    rows = rows.append_column("read", pa.array(read))
-    rows = rows.filter(pc.greater(rows["read"], 0)).group_by(["id", "kind"]).aggregate([("read", "sum")])
+    keys = _names(rows).combine_chunks().dictionary_encode()
+    by_document = np.bincount(integers(keys.indices), weights=read, minlength=len(keys.dictionary)).astype(np.int64)
     sets = find_sets(project.files, [tokens.state], (CURATED, WRITTEN))
-    facts = ["id", "kind", "source", "license", "created_by"]
-    about = pa.concat_tables([DOCUMENT.empty_table().select(facts), *(one.read(facts) for one in sets)])
+    columns = ["id", "kind", "source", "license", "created_by"]
+    about = joined([one.read(columns) for one in sets], columns)
+    place = pc.index_in(keys.dictionary, value_set=_names(about).combine_chunks())
     group = pc.struct_field(pc.extract_regex(about["source"], GROUP), "group")
-    about = about.set_column(2, "source", group).group_by(["id", "kind"], use_threads=False)
-    about = about.aggregate([("source", "first"), ("license", "first"), ("created_by", "first")])
-    joined = rows.join(about, keys=["id", "kind"])
-    keys = ["kind", "source_first", "license_first", "created_by_first"]
-    table = joined.group_by(keys).aggregate([("id", "count"), ("read_sum", "sum")]).sort_by([("read_sum_sum", "descending")])
-    return [
-        {
-            "kind": row["kind"],
-            "source": row["source_first"],
-            "licence": row["license_first"],
-            "created_by": row["created_by_first"],
-            "documents": row["id_count"],
-            "tokens_read": row["read_sum_sum"],
-        }
-        for row in table.to_pylist()
+    about = about.set_column(2, "source", group).drop(["id"]).take(place)
+    codes = [column.combine_chunks().dictionary_encode(null_encoding="encode") for column in about.columns]
+    shape = [len(code.dictionary) for code in codes]
+    numbers = [integers(code.indices) for code in codes]
+    seen = by_document > 0
+    distinct, inverse = np.unique(np.ravel_multi_index(numbers, shape)[seen], return_inverse=True)
+    documents, sums = np.bincount(inverse), np.bincount(inverse, weights=by_document[seen]).astype(np.int64)
+    values = [code.dictionary.to_pylist() for code in codes]  # None for a document whose set is not on this machine
+    named = zip(*(np.array(part).tolist() for part in np.unravel_index(distinct, shape)), strict=True)
+    groups = [
+        {name: of[at] for name, of, at in zip(("kind", "source", "licence", "created_by"), values, parts, strict=True)}
+        | {"documents": int(documents[i]), "tokens_read": int(sums[i])}
+        for i, parts in enumerate(named)
     ]
-
-
+    return sorted(groups, key=lambda one: -one["tokens_read"])

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from components.order import PhasedOrder, initial_lineage, sequence_borders, sequences_before
 from components.tokens import INDEX, MANIFEST, phase_positions
-from components.tracing.states import Files, State
+from components.tracing.states import Files, State, read_columns
 
 LINEAGE = "lineage.json"
 SPLITS = ("train", "validation")
@@ -34,7 +33,7 @@ class TokenSet:
     def table(self, split: str, columns: Sequence[str]) -> pa.Table | None:
         """Columns of a split's index; None if the file is not on this machine."""
         found = self.files.find(self.state, f"{self.path}/{split}/{INDEX}")
-        return None if found is None else pq.read_table(found, columns=list(columns))
+        return None if found is None else read_columns(found, columns)
 
     def shards(self) -> list[Path]:
         """The files of the training tokens; empty if one is not on this machine."""

@@ -1,6 +1,6 @@
 """From documents forward to every checkpoint that has read them, how often and at which steps, and to its scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,12 @@ from components.tracing.checkpoints import SPLITS, Checkpoint, Exposure, Reading
 from components.tracing.documents import COLUMNS, FINDERS, RAW, describe, drops, find_sets, needs
 from components.tracing.project import Project
 from components.tracing.starts import Start
+from components.tracing.states import integers
 
-Rows = dict[tuple[str, str], tuple[np.ndarray, np.ndarray, pa.Array]]  # starts, lengths and ids by fingerprint and split
+MOST_LOOKED_UP = 1000  # documents for which the ledgers are read
+Rows = dict[
+    tuple[str, str], tuple[np.ndarray, np.ndarray, pa.Array]
+]  # starts, lengths and ids by fingerprint and split
 
 
 def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
     """
     ids, described, chosen = _chosen(project, start, shown)
     found: dict[str, Any] = {"start": {"kind": start.kind, "given": start.given}}
-    dropped = list(drops(project.files, project.states, ids.to_pylist() or [start.given])) if chosen <= 1000 else []
+    dropped = list(drops(project.files, project.states, _named(ids, start.given))) if chosen <= MOST_LOOKED_UP else []
     found["documents"] = {"count": chosen, "shown": described, "dropped": dropped[:shown]}
     missing: list[str] = []
     rows = _rows(project, ids, missing)
@@ -45,6 +49,11 @@ def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
     every = (_seen(project, same, rows, known) for same in project.checkpoints.values())
     found["checkpoints"] = [one for one in every if one]
     return found | {"missing": missing}
+
+
+def _named(ids: pa.Array, given: str) -> Callable[[pa.Table], Any]:
+    """Rows with one of the ids; without ids, those whose id begins with what was given."""
+    return lambda rows: pc.is_in(rows["id"], ids) if len(ids) else pc.starts_with(rows["id"], given)
 
 
 def _chosen(project: Project, start: Start, shown: int) -> tuple[pa.Array, list[dict[str, Any]], int]:
@@ -77,13 +86,15 @@ def _rows(project: Project, ids: pa.Array, missing: list[str]) -> Rows:
         for split in SPLITS:
             table = tokens.table(split, ["id", "start", "length"])
             if table is None:
-                missing.append(f"{tokens.path} of {tokens.state.title} is not on this machine; get it with: phiforge pull {tokens.path}")
+                missing.append(
+                    f"{tokens.path} of {tokens.state.title} is not on this machine; get it with: phiforge pull {tokens.path}"
+                )
                 continue
             table = table.filter(pc.is_in(table["id"], ids))
             if table.num_rows:
                 found[fingerprint, split] = (
-                    table["start"].to_numpy(),
-                    table["length"].to_numpy(),
+                    integers(table["start"]),
+                    integers(table["length"]),
                     table["id"].combine_chunks(),
                 )
     return found
@@ -121,8 +132,8 @@ def _seen(
 
 def _one_copy(lengths: np.ndarray, ids: pa.Array) -> int:
     """Tokens of the documents, each counted once, however often the stream repeats it."""
-    once = pa.table({"id": ids, "length": lengths}).group_by("id").aggregate([("length", "max")])
-    return pc.sum(once["length_max"]).as_py()
+    _, first = np.unique(integers(ids.dictionary_encode().indices), return_index=True)
+    return int(lengths[first].sum())
 
 
 def _figures(exposure: Exposure, size: int) -> dict[str, Any]:
@@ -134,5 +145,3 @@ def _figures(exposure: Exposure, size: int) -> dict[str, Any]:
         "times": round(tokens / size, 2),
         "steps": exposure.steps.tolist(),
     }
-
-

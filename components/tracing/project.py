@@ -67,7 +67,9 @@ class Project:
         """Overall scores of a checkpoint in its state, by the folder of its answers."""
         state, found = checkpoint.state, {}
         for name, stage in state.stages.items():
-            if checkpoint.path in state.inputs(name) and not name.startswith("report"):
+            words = stage.get("cmd", "").split()
+            scored = words[words.index("--checkpoint") + 1] if "--checkpoint" in words[:-1] else checkpoint.path
+            if scored == checkpoint.path and checkpoint.path in state.inputs(name):
                 for out in stage.get("outs", []):
                     if out["path"].startswith("reports/benchmark_"):
                         for suite, figures in self.files.json(state, out["path"]).items():

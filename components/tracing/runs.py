@@ -44,6 +44,7 @@ class Run:
         tags = (tag for tag in self.tags if tag.startswith("dvc.") and tag not in ("dvc.deps", "dvc.outs"))
         return {tag[4:].replace("/", "@"): found for tag in tags if (found := self.hashes(tag))}
 
+
 @dataclass(frozen=True)
 class Version:
     """A version of a registered model."""

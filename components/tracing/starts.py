@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from components.errors import StepError
 from components.tracing.checkpoints import LINEAGE, Checkpoint
-from components.tracing.documents import FINDERS, LEAST_DIGITS, find_sets, needs
+from components.tracing.documents import FINDERS, LEAST_DIGITS, drops, find_sets, needs
 from components.tracing.project import Project
 from components.tracing.runs import FlowRun, Run, Version
 from components.tracing.states import State
@@ -63,7 +65,11 @@ def resolve(project: Project, given: str, kind: str = "") -> Start:
                 return Start(name, given)
         if name == "document" and _is_hex(given, LEAST_DIGITS) and _was_dropped(project, given):
             return Start(name, given)
-    looked = f"a {kind}" if kind else "a model, alias, path, score, question, run, document, source, licence, teacher or prompt"
+    looked = (
+        f"a {kind}"
+        if kind
+        else "a model, alias, path, score, question, run, document, source, licence, teacher or prompt"
+    )
     raise StepError(
         f"{given!r} is not {looked} that the {len(project.states)} known states of results in {project.root} have; give "
         "another name or more digits, or get the results with `phiforge pull`"
@@ -71,9 +77,7 @@ def resolve(project: Project, given: str, kind: str = "") -> Start:
 
 
 def _was_dropped(project: Project, given: str) -> bool:
-    from components.tracing.documents import drops
-
-    return any(True for _ in drops(project.files, project.states, [given]))
+    return any(True for _ in drops(project.files, project.states, lambda rows: pc.starts_with(rows["id"], given)))
 
 
 def _version(project: Project, given: str) -> Start | None:

@@ -13,6 +13,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from components.files import STATE, atomic_file
 from components.tracing.runs import Runs
 
@@ -82,9 +86,7 @@ class State:
     def code(self, stage: str) -> dict[str, str]:
         """Path to md5 of the code that a stage depends on."""
         return {
-            dep["path"]: dep.get("md5", "")
-            for dep in self.stages[stage].get("deps", [])
-            if not self.owner(dep["path"])
+            dep["path"]: dep.get("md5", "") for dep in self.stages[stage].get("deps", []) if not self.owner(dep["path"])
         }
 
 
@@ -169,6 +171,17 @@ def find_states(root: Path, places: Sequence[Path], runs: Runs) -> list[State]:
             known |= hashes
             states.append(state)
     return states
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Columns of a Parquet file. Not `pq.read_table`, which imports pandas: a quarter of a second."""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=list(columns))
+
+
+def integers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """A column of integers without nulls. Not `to_numpy`, which imports pandas."""
+    return np.from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
 
 
 def merge(locks: Mapping[str, Mapping[str, Stage]]) -> dict[str, Stage]:

@@ -112,7 +112,9 @@ def _groups(documents: Mapping[str, Any]) -> Iterator[str]:
     if not documents.get("groups"):
         return
     yield ""
-    links = "; ".join(f"{link['via']} {link['tokens']:,} tokens in {link['steps']:,} steps" for link in documents["links"])
+    links = "; ".join(
+        f"{link['via']} {link['tokens']:,} tokens in {link['steps']:,} steps" for link in documents["links"]
+    )
     yield f"documents    {documents['documents']:,} read by {documents['of']} ({links})"
     groups = documents["groups"]
     for one in groups[:SHOWN_GROUPS]:
@@ -178,7 +180,7 @@ def _facts(values: Mapping[str, Any]) -> str:
 def _spans(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{found['covered']:,} of {found['tokens']:,} tokens stand in spans of {found['least']} tokens or more of the "
-        f"{found['corpus_tokens']:,} training tokens of {found['model']}"
+        f"{found['corpus_tokens']:,} training tokens of {found['model']}, {found['state']}"
     )
     for one in found["spans"]:
         yield ""

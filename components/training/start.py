@@ -1,9 +1,7 @@
 """The start of a training run: random weights, or a checkpoint that fits the tokens."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError

@@ -107,9 +107,7 @@ def _versions(database: sqlite3.Connection) -> Iterator[Version]:
         yield _version(*key, run, place, tags.get(key, {}), aliases.get(key, []))
 
 
-def _version(
-    name: str, version: str, run: str, place: str, tags: Mapping[str, str], aliases: list[str]
-) -> Version:
+def _version(name: str, version: str, run: str, place: str, tags: Mapping[str, str], aliases: list[str]) -> Version:
     decisions = []
     for tag in sorted(tag for tag in tags if tag.startswith(DECISION)):
         with suppress(ValueError):  # anyone who may write to MLflow can set it
@@ -153,9 +151,7 @@ def _flow_runs(path: Path) -> Iterator[FlowRun]:
         return
     columns = "flow_run.id, flow_run.name, start_time, state_name, created_by, parameters, deployment.name"
     with suppress(sqlite3.OperationalError), closing(_open(path)) as database:
-        rows = database.execute(
-            f"SELECT {columns} FROM flow_run LEFT JOIN deployment ON deployment.id = deployment_id"
-        )
+        rows = database.execute(f"SELECT {columns} FROM flow_run LEFT JOIN deployment ON deployment.id = deployment_id")
         for number, name, started, state, created_by, parameters, deployment in rows:
             yield FlowRun(
                 number,
@@ -169,5 +165,9 @@ def _flow_runs(path: Path) -> Iterator[FlowRun]:
 
 def _starter(created_by: Mapping[str, Any] | None, deployment: str | None) -> str:
     """Who or what started a flow run, as Prefect recorded it."""
-    who = f"{str(created_by.get('type', '')).lower()} {created_by.get('display_value') or ''}".strip() if created_by else ""
+    who = (
+        f"{str(created_by.get('type', '')).lower()} {created_by.get('display_value') or ''}".strip()
+        if created_by
+        else ""
+    )
     return who or (f"deployment {deployment}" if deployment else "")
