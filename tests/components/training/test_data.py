@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from components.errors import StepError
 from components.tokens import Tokens
-from components.training.data import BatchLoader, HeldOut, HeldOutLoss, PhasedOrder, SequenceOrder, by_sequence
+from components.order import PhasedOrder, SequenceOrder
+from components.training.data import BatchLoader, HeldOut, HeldOutLoss, by_sequence
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**31 - 1), st.integers(0, 10**6))
