@@ -44,6 +44,7 @@ class FlowRun:
     flow: str = "pipeline"
     text: str = ""  # paths of the text to train on; empty for the sources of its parameters
     size: str = ""  # the requested size; empty if there was none
+    expected: datetime | None = None  # when it should start
 
     @property
     def active(self) -> bool:

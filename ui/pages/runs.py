@@ -3,7 +3,6 @@
 import streamlit as st
 
 from ui import banner, parts, reads
-from ui.text import plain
 
 EVERY = 3.0  # seconds between refreshes
 SHOWN = 40
@@ -17,10 +16,7 @@ def run_list() -> None:
         if not runs:
             parts.empty("No runs yet", "Start one on the page New run, or with `make run`.")
         for run in runs:
-            with st.container(key=f"pf-row-plain-{run.id}", gap=None):
-                st.html(parts.run_row(run))
-                if st.button(f"Open {plain(run.name)}", key=f"open-{run.id}", width="stretch"):
-                    st.switch_page("pages/run.py", query_params={"run": run.id})
+            parts.open_row(run, parts.run_row(run), "runs")
 
 
 parts.heading("Runs")
