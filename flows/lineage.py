@@ -60,9 +60,9 @@ class Lineage:
         }
         if "git.commit" in tags:
             tags["mlflow.source.git.commit"] = tags["git.commit"]  # for MLflow's own pages
-        for name in ("workspace", "profile"):
+        for name, tag in (("workspace", "workspace"), ("profile", "profile"), ("parent", "mlflow.parentRunId")):
             if self.facts.get(name):
-                tags[name] = str(self.facts[name])
+                tags[tag] = str(self.facts[name])
         run = self._client.create_run(experiment_id, run_name=self.name, tags=tags)
         self.run_id = run.info.run_id
         for key, value in self.facts.get("overrides", {}).items():
