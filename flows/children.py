@@ -73,10 +73,14 @@ class Parent:
 
 
 @contextmanager
-def parent_run(home: Path, name: str, params: Mapping[str, Any]) -> Iterator[Parent]:
-    """The MLflow run of the flow run that calls this; closed at the end, and by the next start after a kill."""
+def parent_run(home: Path, kind: str, name: str, params: Mapping[str, Any]) -> Iterator[Parent]:
+    """The MLflow run of the flow run that calls this; closed at the end, and by the next start after a kill.
+
+    Args:
+        kind: `try` or `sweep`.
+    """
     lineage = Lineage(home, home, this_flow_run.id, name)
-    lineage.facts = {"overrides": params}
+    lineage.facts = {"overrides": params, "kind": kind}
     run_id = lineage.ensure()
     records.write(home, this_flow_run.id, mlflow=run_id)
     status = "KILLED"

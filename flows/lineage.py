@@ -27,7 +27,7 @@ class Lineage:
     def __init__(self, home: Path, root: Path, flow_run_id: str, name: str) -> None:
         self.home, self.root, self.flow_run_id, self.name = Path(home), Path(root), flow_run_id, name
         self.run_id = ""
-        self.facts: dict[str, Any] = {}  # overrides, profile, workspace: logged when the run is created
+        self.facts: dict[str, Any] = {}  # overrides, profile, workspace, kind, parent: logged when the run is created
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -53,7 +53,7 @@ class Lineage:
         self._client = client(self.home)
         experiment_id = ensure_experiment(self._client)
         tags = source_tags(self.root) | {
-            "pipeline.source": "prefect",
+            "pipeline.source": self.facts.get("kind", "prefect"),
             "prefect.flow_run_id": self.flow_run_id,
             "prefect.flow_run_name": self.name,
             "mlflow.source.name": "flows/pipeline.py",

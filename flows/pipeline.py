@@ -217,7 +217,8 @@ def bring_all_up_to_date(
     records.write(home, flow_run_id)
     with workspace(home, overrides, profile, say) as place:
         lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
-        lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key, "parent": parent}
+        lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
+        lineage.facts |= {"parent": parent, "kind": "part"} if parent else {}
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file, definition.last)
         show(place.root, definition.file)

@@ -60,19 +60,27 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     return 0
 
 
+def read_json_question(given: str | None) -> dict[str, Any]:
+    """The JSON object of a file, or of standard input for `-`; empty without one.
+
+    Raises:
+        StepError: it is not a JSON object.
+    """
+    if not given:
+        return {}
+    try:
+        return dict(parse_json(sys.stdin.read() if given == "-" else read_text(Path(given))))
+    except (OSError, ValueError, TypeError) as error:
+        raise StepError(f"--question {given}: not a JSON object ({error}); --schema prints the form") from None
+
+
 def question_of(root: Path, arguments: argparse.Namespace) -> Question:
     """The question of the command line, or of a JSON file; options take precedence.
 
     Raises:
         StepError: it is refused, or its parameters are.
     """
-    values: dict[str, Any] = {}
-    if arguments.question:
-        text = sys.stdin.read() if arguments.question == "-" else read_text(Path(arguments.question))
-        try:
-            values = dict(parse_json(text))
-        except (ValueError, TypeError) as error:
-            raise StepError(f"--question {arguments.question}: not a JSON object ({error}); --schema prints the form") from None
+    values = read_json_question(arguments.question)
     given = {
         "hypothesis": arguments.hypothesis,
         "set": parse_overrides(arguments.set),

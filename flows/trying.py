@@ -37,7 +37,7 @@ def try_out(number: int) -> State:
         logger.info(text)
         print(text, file=sys.stderr, flush=True)
 
-    with parent_run(home, f"try {number}: {question.hypothesis}"[:200], question.set) as parent:
+    with parent_run(home, TRY.flow, f"try {number}: {question.hypothesis}"[:200], question.set) as parent:
         parent.tags({"try": str(number), "hypothesis": question.hypothesis, "metric": question.metric})
 
         def measure(asked: Asked) -> Measurement:

@@ -114,7 +114,8 @@ def test_a_question_that_was_answered_is_not_asked_again(ledger):
 
 def test_an_exam_has_an_interval_over_seeds_and_families(ledger):
     one = asking(ledger, World())
-    found, paired = one.verdict["families"], one.verdict["paired"]
+    paired = one.verdict["paired"]
+    found = paired["families"]
     assert (found["units"], found["seeds"]) == (2, len(one.seeds))
     assert found["low"] < paired["mean"] < found["high"]
 
