@@ -93,4 +93,3 @@ def parent_run(home: Path, kind: str, name: str, params: Mapping[str, Any]) -> I
     finally:
         lineage.finish(status, {}, {})
         records.remove(home, this_flow_run.id)
-

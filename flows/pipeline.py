@@ -195,9 +195,7 @@ FLOWS = {
 }
 
 
-def bring_all_up_to_date(
-    definition: Definition, asked: Asked, promote: bool | None = None, parent: str = ""
-) -> State:
+def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None, parent: str = "") -> State:
     """The body of a flow.
 
     Args:

@@ -21,8 +21,9 @@ from components.trials.folding import table
 from components.trials.forms import PART
 from components.trials.sweep import Configuration, Sweep, carry_out, name_of, read_sweep
 from flows import settings
+from flows.client.trials import sweep_folder
 from flows.definitions import SWEEP
-from flows.sweeps import advice, folder
+from flows.sweeps import advice
 
 
 @flow_of(SWEEP, "Try configurations of parameters, stop the worse ones early, and compare the rest over seeds.")
@@ -51,7 +52,7 @@ def sweep(question: Annotated[dict[str, Any], Field(json_schema_extra=Sweep.mode
             return parent.measure(name[:200], asked.of, overrides, asked.profile)
 
         found = carry_out(asked, params.seed, measure, say)
-        write_json(folder(home) / f"{this_flow_run.id}.json", found | {"name": this_flow_run.name})
+        write_json(sweep_folder(home) / f"{this_flow_run.id}.json", found | {"name": this_flow_run.name})
         log(parent, found)
     text = table(found["folded"])
     create_markdown_artifact(key="results", markdown=f"{text}\n\n{advice(found)}")

@@ -19,17 +19,11 @@ from components.trials.figures import METRICS
 from components.trials.folding import table
 from components.trials.sweep import Sweep, configurations, read_sweep
 from flows import settings
+from flows.client.trials import sweeps
 from flows.run import failure_of, served
 from flows.tries import read_json_question
 
 PROG = "python -m flows.sweeps"
-
-
-def folder(home: Path) -> Path:
-    """The folder with a JSON file per sweep."""
-    found = settings.state_folder(home) / "sweeps"
-    found.mkdir(exist_ok=True)
-    return found
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
@@ -41,12 +35,10 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
             print(json.dumps(Sweep.model_json_schema(), indent=2))
             return 0
         asked = sweep_of(root, arguments)
-        before = set(folder(root).iterdir())
         flow = served(root, "flows.sweeping").sweep
         if failure := failure_of(flow(asked.model_dump(), return_state=True)):
             raise StepError(f"sweep: {failure}\nFinished runs are kept; the same command takes them from the cache.")
-        (path,) = set(folder(root).iterdir()) - before
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = sweeps(root)[0]
         print(json.dumps(found, indent=2) if arguments.json else printable_text(ending(found)))
     except KeyboardInterrupt:
         print("\nStopped. Finished runs are kept; the same command takes them from the cache.", file=sys.stderr)
@@ -71,7 +63,9 @@ def sweep_of(root: Path, arguments: argparse.Namespace) -> Sweep:
             raise StepError(f"--over {given}: has no value; expected KEY=VALUE,VALUE or KEY=LOW..HIGH; correct it")
         over[key] = spread
     options = ("profile", "metric", "method", "runs", "seeds", "rungs", "reduction")
-    given = {"over": over, "base": parse_overrides(arguments.base)} | {name: getattr(arguments, name) for name in options}
+    given = {"over": over, "base": parse_overrides(arguments.base)} | {
+        name: getattr(arguments, name) for name in options
+    }
     asked = read_sweep(values | {name: value for name, value in given.items() if value not in (None, {})})
     # Of a range, a drawn value stands for all.
     drawn = asked if asked.method == "grid" else asked.model_copy(update={"method": "random"})
@@ -119,8 +113,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     made.add_argument("--profile", metavar="NAME", help="apply profiles/NAME.yaml to all runs")
     made.add_argument("--metric", metavar="METRIC", help="figure to compare (default small.exam_bits_per_byte)")
-    made.add_argument("--method", choices=("grid", "random", "optuna"), help="how configurations are chosen (default grid)")
-    made.add_argument("--runs", type=int, metavar="N", help="number of configurations for random and optuna (default 8)")
+    made.add_argument(
+        "--method", choices=("grid", "random", "optuna"), help="how configurations are chosen (default grid)"
+    )
+    made.add_argument(
+        "--runs", type=int, metavar="N", help="number of configurations for random and optuna (default 8)"
+    )
     made.add_argument("--seeds", type=int, metavar="N", help="seeds of those that reach the whole budget (default 3)")
     made.add_argument("--rungs", type=int, metavar="N", help="number of budgets, each a complete schedule (default 1)")
     made.add_argument("--reduction", type=int, metavar="N", help="factor between two budgets (default 3)")

@@ -21,20 +21,16 @@ from components.params import PARAMS_FILE, load_params, parse_overrides
 from components.params.sizing import WIDTHS
 from components.running.revision import git, read_revision
 from components.trials.figures import METRICS
-from components.trials.ledger import FOLDER, Ledger, lab_book
+from components.trials.ledger import lab_book
 from components.trials.tries import Question, read_question, register
 from flows import settings
+from flows.client.trials import ledger_of
 from flows.definitions import PIPELINE
 from flows.parameters import resolve
 from flows.run import failure_of, served
 from flows.sizes import Asked
 
 PROG = "python -m flows.tries"
-
-
-def ledger_of(home: Path) -> Ledger:
-    """The ledger of a project's tries."""
-    return Ledger(home / FOLDER, settings.lock_file(home, "tries"))
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
@@ -108,7 +104,9 @@ def ask(root: Path, question: Question, by: str = "") -> dict[str, Any]:
     revision = read_revision(root)
     source = {"tree": revision.tree, "commit": revision.commit, "description": revision.description}
     one = register(ledger_of(root), question, by or author(root), source)
-    text = f"try {one.number}: level {one.registered['level']:.4g}, {len(one.seeds)} seeds so far; {ledger_of(root).book}"
+    text = (
+        f"try {one.number}: level {one.registered['level']:.4g}, {len(one.seeds)} seeds so far; {ledger_of(root).book}"
+    )
     print(text, file=sys.stderr, flush=True)
     flow = served(root, "flows.trying").try_out
     if failure := failure_of(flow(one.number, return_state=True)):
@@ -140,7 +138,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     setting: dict[str, Any] = {"action": "append", "default": [], "metavar": "SECTION.KEY=VALUE"}
     made.add_argument("--set", help="parameter that the try changes; repeatable", **setting)
     made.add_argument("--base", help="parameter of both arms that differs from params.yaml; repeatable", **setting)
-    made.add_argument("--smallest", type=float, metavar="D", help="smallest difference of interest, in the metric's unit")
+    made.add_argument(
+        "--smallest", type=float, metavar="D", help="smallest difference of interest, in the metric's unit"
+    )
     made.add_argument("--metric", metavar="METRIC", help="figure to compare (default small.exam_bits_per_byte)")
     made.add_argument("--direction", choices=("higher", "lower"), help="expected direction (default: the better one)")
     made.add_argument("--most", type=int, metavar="N", help="maximum number of seeds (default 8)")
@@ -148,7 +148,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     made.add_argument("--text", action="append", default=[], metavar="PATHS", help="train both arms on this text")
     made.add_argument("--size", choices=("auto", *WIDTHS), help="size of the smaller model in both arms")
     made.add_argument("--by", default="", metavar="NAME", help="who asks, for the lab book (default: git's user name)")
-    made.add_argument("--question", metavar="FILE", help="read the question from a JSON file, or from - (standard input)")
+    made.add_argument(
+        "--question", metavar="FILE", help="read the question from a JSON file, or from - (standard input)"
+    )
     made.add_argument("--schema", action="store_true", help="print the JSON schema of a question")
     made.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to standard error")
     return made

@@ -16,8 +16,8 @@ from components.trials.figures import Measurement
 from components.trials.ledger import Try
 from components.trials.tries import BASE, OURS, Asked, Question, carry_out
 from flows import settings
+from flows.client.trials import ledger_of
 from flows.definitions import TRY
-from flows.tries import ledger_of
 
 
 @flow_of(TRY, "Test a hypothesis about parameters seed by seed, until it is told apart or hopeless.")

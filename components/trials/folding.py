@@ -44,7 +44,15 @@ def _row(
 ) -> dict[str, Any]:
     whole = mean([found.value for found in own.values()])
     low, high = interval(whole)
-    row = {"name": name, "mean": whole.value, "low": low, "high": high, "seeds": sorted(own), "reason": "", "against": None}
+    row = {
+        "name": name,
+        "mean": whole.value,
+        "low": low,
+        "high": high,
+        "seeds": sorted(own),
+        "reason": "",
+        "against": None,
+    }
     shared = sorted(own.keys() & theirs.keys())
     if is_reference:
         return row
@@ -59,7 +67,9 @@ def _row(
 
 def family_differences(ours: Measurement, theirs: Measurement) -> dict[str, float]:
     """Differences by the exam's families that both have."""
-    return {name: ours.families[name] - theirs.families[name] for name in sorted(ours.families.keys() & theirs.families)}
+    return {
+        name: ours.families[name] - theirs.families[name] for name in sorted(ours.families.keys() & theirs.families)
+    }
 
 
 def paired_figures(differences: Sequence[float], families: Sequence[Mapping[str, float]] = ()) -> dict[str, Any]:

@@ -24,7 +24,9 @@ def read_form(form: type[Form], values: Mapping[str, Any], what: str) -> Form:
         place = ".".join(map(str, first["loc"])) or what
         given = "" if first["type"] == "missing" else f" is {short(first['input'])}"
         fields = ", ".join(form.model_fields)
-        raise StepError(f"{what}: {place}{given}: {first['msg'].lower()}; the fields are {fields}; correct it") from None
+        raise StepError(
+            f"{what}: {place}{given}: {first['msg'].lower()}; the fields are {fields}; correct it"
+        ) from None
 
 
 def refuse_chosen(what: str, chosen: set[str], given: set[str]) -> None:

@@ -64,12 +64,16 @@ class Sweep(BaseModel):
     )
     base: dict[str, Any] = Field({}, description="Parameters of all runs that differ from params.yaml")
     profile: str | None = Field(None, description="Profile of all runs; null = none")
-    metric: str = Field("small.exam_bits_per_byte", description="Model and figure to compare, such as large.validation_loss")
+    metric: str = Field(
+        "small.exam_bits_per_byte", description="Model and figure to compare, such as large.validation_loss"
+    )
     method: Literal["grid", "random", "optuna"] = Field("grid", description="How configurations are chosen")
     runs: int = Field(8, ge=1, le=1000, description="Number of configurations for random and optuna")
     seeds: int = Field(3, ge=1, le=100, description="Number of seeds of the configurations that reach the whole budget")
     rungs: int = Field(1, ge=1, le=8, description="Number of budgets; all but the last stop the worse configurations")
-    reduction: int = Field(3, ge=2, le=16, description="Factor between two budgets; one in as many configurations goes on")
+    reduction: int = Field(
+        3, ge=2, le=16, description="Factor between two budgets; one in as many configurations goes on"
+    )
 
     @property
     def of(self) -> Metric:
@@ -97,7 +101,9 @@ def read_sweep(values: Mapping[str, Any]) -> Sweep:
     refuse_chosen("sweep", {sweep.budget_key} if sweep.rungs > 1 else set(), {*sweep.over})
     metric_of(sweep.metric)
     if sweep.method == "grid" and (spans := [key for key, of in space_of(sweep).items() if isinstance(of, Span)]):
-        raise StepError(f"sweep: {spans[0]} has a range; a grid needs a list of values; list them, or use random or optuna")
+        raise StepError(
+            f"sweep: {spans[0]} has a range; a grid needs a list of values; list them, or use random or optuna"
+        )
     return sweep
 
 
@@ -114,7 +120,9 @@ def space_of(sweep: Sweep) -> Space:
             low, high = (parse_overrides([f"x={match[name]}"])["x"] for name in ("low", "high"))
             number = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
             if not number or not low < high or (match["log"] and low <= 0):
-                raise StepError(f"sweep: {key} is {given!r}; expected two rising numbers, above 0 with :log; correct it")
+                raise StepError(
+                    f"sweep: {key} is {given!r}; expected two rising numbers, above 0 with :log; correct it"
+                )
             found[key] = Span(low, high, bool(match["log"]))
         else:
             text = f"[{given}]" if isinstance(given, str) else json.dumps(given)
@@ -198,9 +206,7 @@ def carry_out(sweep: Sweep, first_seed: int, measure: Measure, say: Say) -> dict
     }
 
 
-def _halving(
-    sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: Stopped
-) -> list[Configuration]:
+def _halving(sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: Stopped) -> list[Configuration]:
     """The configurations that reach the whole budget: the best of each rung."""
     left = {name_of(one): one for one in configurations(sweep, first_seed)}
     for share in sweep.shares[:-1]:
@@ -212,9 +218,7 @@ def _halving(
     return list(left.values())
 
 
-def _optuna(
-    sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: Stopped
-) -> list[Configuration]:
+def _optuna(sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: Stopped) -> list[Configuration]:
     """Optuna's tree-structured Parzen estimator, one configuration after the other, with its asynchronous halving."""
     import optuna
 
@@ -239,8 +243,10 @@ def _optuna(
                 stopped.add(share, {name_of(one): value}, [] if pruned else [name_of(one)])
             if pruned:
                 break
-        study.tell(trial, value, state=optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE)
-        if not pruned:
+        if pruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, value)
             finished[name_of(one)] = value
         say(f"{name_of(one)}: {value:.4f}{', stopped' if pruned else ''}")
     return [known[name] for name in survivors(finished, sweep.of.sign, sweep.reduction)]

@@ -44,11 +44,15 @@ class Question(BaseModel):
     set: dict[str, Any] = Field(min_length=1, description="Parameters that the try changes: dotted keys to values")
     base: dict[str, Any] = Field({}, description="Parameters of both arms that differ from params.yaml")
     profile: str | None = Field(None, description="Profile of both arms; null = none")
-    metric: str = Field("small.exam_bits_per_byte", description="Model and figure to compare, such as large.validation_loss")
+    metric: str = Field(
+        "small.exam_bits_per_byte", description="Model and figure to compare, such as large.validation_loss"
+    )
     direction: Literal["", "higher", "lower"] = Field(
         "", description="Direction in which the metric is expected to change; empty = the better one"
     )
-    smallest: float = Field(gt=0, allow_inf_nan=False, description="Smallest difference of interest, in the metric's unit")
+    smallest: float = Field(
+        gt=0, allow_inf_nan=False, description="Smallest difference of interest, in the metric's unit"
+    )
     most: int = Field(8, ge=2, le=100, description="Maximum number of seeds, each with a run of both arms")
     rate: Fraction = Field(budget.RATE, gt=0, description="Largest share of false discoveries in the project's ledger")
 
@@ -219,7 +223,9 @@ def _between(state: Judgement) -> str:
 def _open(ledger: Ledger, number: int) -> Try:
     found = next((one for one in ledger.tries() if one.number == number), None)
     if found is None or found.verdict is not None:
-        raise StepError(f"try {number} is {'unknown' if found is None else 'finished'}; expected an open try of {ledger.path}")
+        raise StepError(
+            f"try {number} is {'unknown' if found is None else 'finished'}; expected an open try of {ledger.path}"
+        )
     return found
 
 
@@ -227,5 +233,3 @@ def _end(ledger: Ledger, found: Try, outcome: str, text: str, **facts: Any) -> T
     with ledger.writing():
         ledger.append(found.number, VERDICT, outcome=outcome, text=text, **facts)
     return next(one for one in ledger.tries() if one.number == found.number)
-
-

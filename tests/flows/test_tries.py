@@ -121,7 +121,9 @@ def test_an_interrupted_try_resumes(trying, toy, capsys, monkeypatch, tmp_path):
     step = (trying / "step.py").read_text()
     bad = trying / "trace" / "bad"
     (trying / "step.py").write_text(
-        step.replace("name, output", f"if Path({str(bad)!r}).exists() and 'train' in sys.argv: sys.exit(1)\nname, output")
+        step.replace(
+            "name, output", f"if Path({str(bad)!r}).exists() and 'train' in sys.argv: sys.exit(1)\nname, output"
+        )
     )
     bad.touch()
     status, _, err = ask(trying, capsys, "--question", str(tmp_path / "question.json"))
@@ -149,7 +151,29 @@ def test_refusals_come_before_anything_is_registered(trying, capsys):
 
 
 def test_the_command_prints_its_form_and_its_book():
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.tries", "--schema"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "flows.tries", "--schema"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["required"] == ["hypothesis", "set", "smallest"]
+
+
+@pytest.mark.slow
+def test_a_sweep_shares_cached_stages_and_folds_over_seeds(trying, toy, capsys):
+    from flows.client.trials import sweeps
+    from flows.sweeps import main
+
+    over = ["--over", "training.weight_decay=0.01,0.002", "--metric", "small.validation_loss", "--seeds", "2"]
+    status = main([*over, "--json"])
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    found = json.loads(printed.out)
+    assert found["best"] == {"training.weight_decay": 0.01}
+    assert found["folded"]["ranked"][0] == "training.weight_decay=0.01"
+    assert [row["seeds"] for row in found["folded"]["arms"]] == [[1, 2]] * 3
+    assert (toy.starts(trying, "data"), toy.starts(trying, "train"), toy.starts(trying, "exam")) == (1, 6, 0)
+    assert sweeps(trying) == [found]
+
+    from flows.lineage import client
+
+    (parent,) = client(trying).search_runs(["1"], "tags.`pipeline.source` = 'sweep'")
+    best = found["folded"]["arms"][1]
+    assert parent.data.metrics["arm 1/minus reference/mean"] == pytest.approx(best["against"]["mean"])
+    assert parent.data.tags["best"] == "training.weight_decay=0.01"

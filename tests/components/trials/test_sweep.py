@@ -61,7 +61,6 @@ def test_halving_stops_the_worse_on_whole_schedules():
 
 @pytest.mark.parametrize("rungs", [1, 2])
 def test_optuna_finds_the_minimum_and_stops_the_hopeless(rungs):
-    pytest.importorskip("optuna")
     bowl = Bowl(noise=0.01)
     over = {"training.weight_decay": "0.01..1.0:log", "small.model.num_hidden_layers": [1, 2]}
     found = carry_out(asked(over=over, method="optuna", runs=12, rungs=rungs, seeds=1), 1, bowl, lambda _: None)
@@ -113,7 +112,11 @@ def test_wrong_sweeps_are_refused(changes, message):
         space_of(asked(**changes))
 
 
-@given(st.dictionaries(st.text(min_size=1), st.floats(), min_size=1, max_size=20), st.sampled_from([1, -1]), st.integers(2, 5))
+@given(
+    st.dictionaries(st.text(min_size=1), st.floats(), min_size=1, max_size=20),
+    st.sampled_from([1, -1]),
+    st.integers(2, 5),
+)
 def test_no_survivor_is_worse_than_one_that_was_stopped(values, sign, reduction):
     kept = survivors(values, sign, reduction)
     assert len(kept) == math.ceil(len(values) / reduction)
