@@ -19,6 +19,7 @@ from prefect.states import State
 from components.errors import StepError
 from components.tracking import storable
 from components.trials.figures import Measurement, Metric, read
+from components.trials.folding import table
 from flows import records
 from flows.definitions import PART
 from flows.lineage import Lineage, client
@@ -70,6 +71,16 @@ class Parent:
     def tags(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():
             self.client.set_tag(self.run_id, name, value)
+
+    def fold(self, folded: Mapping[str, Any]) -> None:
+        """Log a folded comparison: means, paired differences and names of the arms, and the table."""
+        for number, row in enumerate(folded["arms"]):
+            against = row["against"] or {}
+            figures = {key: row[key] for key in ("mean", "low", "high")}
+            figures |= {f"minus reference/{key}": against.get(key) for key in ("mean", "low", "high")}
+            self.metrics({f"arm {number}/{key}": value for key, value in figures.items()}, len(row["seeds"]))
+            self.tags({f"arm {number}": row["name"][:5000]})
+        self.tags({"mlflow.note.content": table(folded)[:5000]})
 
 
 @contextmanager

@@ -50,6 +50,7 @@ COMMANDS = {
     "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
     "law": Entry("fit the law that predicts when growing pays", "flows.run", {"flow": "growth-law"}),
     "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
+    "compare": Entry("compare the runs that are here, folded over their seeds", "flows.comparing"),
     "sweep": Entry("try configurations of parameters and compare them over seeds", "flows.sweeps"),
     "try": Entry("test a hypothesis about parameters, seed by seed; or print the lab book", "flows.tries"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),

@@ -18,7 +18,7 @@ from components.files import write_json
 from components.params import PARAMS_FILE, Params, load_params
 from components.trials.figures import Measurement
 from components.trials.folding import table
-from components.trials.forms import PART
+from components.trials.forms import OPEN, PART
 from components.trials.sweep import Configuration, Sweep, carry_out, name_of, read_sweep
 from flows import settings
 from flows.client.trials import sweep_folder
@@ -47,7 +47,7 @@ def sweep(question: Annotated[dict[str, Any], Field(json_schema_extra=Sweep.mode
     with parent_run(home, SWEEP.flow, f"sweep of {', '.join(asked.over)}"[:200], asked.over) as parent:
 
         def measure(one: Configuration, seed: int, share: float) -> Measurement:
-            overrides = {**asked.base, **one, "seed": seed, PART: "open"} | budget(asked, params, share)
+            overrides = {**asked.base, **one, "seed": seed, PART: OPEN} | budget(asked, params, share)
             name = f"{name_of(one)}, seed {seed}" + ("" if share == 1 else f", {share:.3g} of the budget")
             return parent.measure(name[:200], asked.of, overrides, asked.profile)
 
@@ -69,11 +69,6 @@ def budget(asked: Sweep, params: Params, share: float) -> dict[str, int]:
 
 def log(parent: Parent, found: dict[str, Any]) -> None:
     """The folded metrics of each arm, the table, and the data."""
-    for number, row in enumerate(found["folded"]["arms"]):
-        against = row["against"] or {}
-        figures = {key: row[key] for key in ("mean", "low", "high")}
-        figures |= {f"minus reference/{key}": against.get(key) for key in ("mean", "low", "high")}
-        parent.metrics({f"arm {number}/{key}": value for key, value in figures.items()}, len(row["seeds"]))
-        parent.tags({f"arm {number}": row["name"][:5000]})
-    parent.tags({"best": name_of(found["best"])[:5000], "mlflow.note.content": table(found["folded"])[:5000]})
+    parent.fold(found["folded"])
+    parent.tags({"best": name_of(found["best"])[:5000]})
     parent.client.log_text(parent.run_id, json.dumps(found, indent=2), "sweep.json")

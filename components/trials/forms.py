@@ -9,6 +9,7 @@ from components.errors import StepError, short
 
 Form = TypeVar("Form", bound=BaseModel)
 PART = "benchmarking.exam_part"
+OPEN, SEALED = "open", "sealed"  # its values for tries and sweeps
 
 
 def read_form(form: type[Form], values: Mapping[str, Any], what: str) -> Form:

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from components.errors import StepError
 from components.params.section import Fraction
 from components.results.statistics import interval, mean
-from components.trials import budget
+from components.trials import budget, forms
 from components.trials.figures import HIGHER, Measurement, Metric, comparison, metric_of, sealed_metric
 from components.trials.folding import family_differences, paired_figures
-from components.trials.forms import PART, read_form, refuse_chosen
+from components.trials.forms import OPEN, PART, read_form, refuse_chosen
 from components.trials.ledger import (
     CONFIRMED,
     NOT_COMPARABLE,
@@ -138,7 +138,7 @@ def carry_out(ledger: Ledger, number: int, first_seed: int, measure: Measure, sa
     state = judge(improvements(found.seeds), plan) if found.seeds else None
     while state is None or state.outcome == MORE:
         seed = first_seed + len(found.seeds)
-        pair = {arm: measure(Asked(arm, seed, "open", question.of)) for arm in (BASE, OURS)}
+        pair = {arm: measure(Asked(arm, seed, OPEN, question.of)) for arm in (BASE, OURS)}
         if reason := comparison(question.of, pair).reason:
             return _end(ledger, found, NOT_COMPARABLE, f"Nobody can say which is better. {reason}")
         row = _row(question, seed, pair)
@@ -157,7 +157,7 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
     metric = sealed_metric(question.of)
     for done in found.seeds[len(found.sealed) :]:
         say(f"re-test of seed {done['seed']} on the sealed half of the exam")
-        pair = {arm: measure(Asked(arm, done["seed"], "sealed", metric)) for arm in (BASE, OURS)}
+        pair = {arm: measure(Asked(arm, done["seed"], forms.SEALED, metric)) for arm in (BASE, OURS)}
         if reason := comparison(metric, pair).reason:
             return _end(ledger, found, NOT_COMPARABLE, f"The re-test cannot be read. {reason}", **_spread(found, state))
         sign = question.sign if metric == question.of else metric.sign
