@@ -86,10 +86,15 @@ def main() -> int:
             f"called hopeless, smallest effect (at most {HOPELESS})",
             "seeds, no effect",
         ]
-        report.table(f"Errors at level {asked:.4f}, up to {MOST} seeds, smallest difference of interest 1 sd", columns, rows)
+        report.table(
+            f"Errors at level {asked:.4f}, up to {MOST} seeds, smallest difference of interest 1 sd", columns, rows
+        )
     rows = []
     for effect in (1.0, 1.5, 2.0, 3.0, 5.0):
-        cells = [rates(Plan(asked, 1.0, MOST), effect, SHAPES["normal"], arguments.repeats // 4) for asked in (0.05, level(0, 0), level(4, 0), level(19, 1))]
+        cells = [
+            rates(Plan(asked, 1.0, MOST), effect, SHAPES["normal"], arguments.repeats // 4)
+            for asked in (0.05, level(0, 0), level(4, 0), level(19, 1))
+        ]
         rows.append([f"{effect:g} sd", *(f"{100 * cell.better:.0f}% in {cell.seeds:.1f}" for cell in cells)])
     columns = ["true effect", "level 0.05", "first try", "fifth try", "twentieth, one found"]
     report.table("Improvements found, and seeds bought", columns, rows)

@@ -195,8 +195,12 @@ FLOWS = {
 }
 
 
-def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None) -> State:
-    """The body of a flow."""
+def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None, parent: str = "") -> State:
+    """The body of a flow.
+
+    Args:
+        parent: id of the MLflow run of which this one is a part, such as that of a sweep.
+    """
     home, logger = settings.project_root(), get_run_logger()
 
     def say(text: str) -> None:
@@ -212,6 +216,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
     with workspace(home, overrides, profile, say) as place:
         lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
+        lineage.facts |= {"parent": parent, "kind": "part"} if parent else {}
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file, definition.last)
         show(place.root, definition.file)

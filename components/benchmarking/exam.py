@@ -84,7 +84,9 @@ def in_part(tasks: list[TaskData], part: str) -> list[TaskData]:
     if part == ALL:
         return tasks
     halves = [
-        replace(task, rows=tuple(row for row in task.rows if half_of(row["id"]) == part), sha256=f"{task.sha256}/{part}")
+        replace(
+            task, rows=tuple(row for row in task.rows if half_of(row["id"]) == part), sha256=f"{task.sha256}/{part}"
+        )
         for task in tasks
     ]
     found = [task for task in halves if task.rows]

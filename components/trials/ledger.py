@@ -143,9 +143,16 @@ def page(one: Try) -> list[str]:
         f"Source {registered['source']['description']}, tree `{registered['source']['tree'][:12]}`.",
     ]
     if base := {**({"profile": asked["profile"]} if asked["profile"] else {}), **asked["base"]}:
-        lines += ["", "Both arms with " + ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in base.items()) + "."]
+        lines += [
+            "",
+            "Both arms with " + ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in base.items()) + ".",
+        ]
     if one.seeds:
-        lines += ["", "| seed | as it is | tried | improvement | mean | evidence | against |", "|---|---:|---:|---:|---:|---:|---:|"]
+        lines += [
+            "",
+            "| seed | as it is | tried | improvement | mean | evidence | against |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
     for row in one.seeds:
         found = row["judgement"]
         cells = [row["base"], row["ours"], row["improvement"], found["mean"]]
@@ -156,5 +163,3 @@ def page(one: Try) -> list[str]:
         lines += ["", f"On the sealed half of the exam, `{one.sealed[0]['metric']}` improves by: {cells}."]
     verdict = f"**{one.verdict['outcome'].capitalize()}.** {one.verdict['text']}" if one.verdict else "Not finished."
     return [*lines, "", verdict]
-
-

@@ -18,7 +18,9 @@ from typing import Any
 
 from components.errors import StepError
 
-SPREAD = 4.0  # variance of the prior of mean / standard deviation: paired seeds tell typical differences of 1 to 5 apart
+SPREAD = (
+    4.0  # variance of the prior of mean / standard deviation: paired seeds tell typical differences of 1 to 5 apart
+)
 HOPELESS = 0.1  # probability of giving up although the difference is at least the smallest one of interest
 CONFIDENCE = 0.95
 
@@ -93,9 +95,7 @@ def judge(differences: Sequence[float], plan: Plan) -> Judgement:
     else:
         outcome = MORE if len(differences) < plan.most else UNDECIDED
     low, high = confidence_sequence(differences)
-    return Judgement(
-        outcome, len(differences), math.fsum(differences) / len(differences), low, high, evidence, against
-    )
+    return Judgement(outcome, len(differences), math.fsum(differences) / len(differences), low, high, evidence, against)
 
 
 def log_evidence(differences: Sequence[float]) -> float:

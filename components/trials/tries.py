@@ -8,14 +8,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from components.errors import StepError, short
+from components.errors import StepError
 from components.params.section import Fraction
-from components.results.statistics import crossed, interval, mean
-from components.trials import budget
+from components.results.statistics import interval, mean
+from components.trials import budget, forms
 from components.trials.figures import HIGHER, Measurement, Metric, comparison, metric_of, sealed_metric
+from components.trials.folding import family_differences, paired_figures
+from components.trials.forms import OPEN, PART, read_form, refuse_chosen
 from components.trials.ledger import (
     CONFIRMED,
     NOT_COMPARABLE,
@@ -30,7 +31,6 @@ from components.trials.ledger import (
 from components.trials.sequential import BETTER, HOPELESS_NOW, MORE, Judgement, Plan, judge
 
 BASE, OURS = "as it is", "tried"
-PART = "benchmarking.exam_part"
 RETEST = 0.9  # confidence of the two-sided interval of the re-test: one-sided 5%
 Say = Callable[[str], None]
 
@@ -44,11 +44,15 @@ class Question(BaseModel):
     set: dict[str, Any] = Field(min_length=1, description="Parameters that the try changes: dotted keys to values")
     base: dict[str, Any] = Field({}, description="Parameters of both arms that differ from params.yaml")
     profile: str | None = Field(None, description="Profile of both arms; null = none")
-    metric: str = Field("small.exam_bits_per_byte", description="Model and figure to compare, such as large.validation_loss")
+    metric: str = Field(
+        "small.exam_bits_per_byte", description="Model and figure to compare, such as large.validation_loss"
+    )
     direction: Literal["", "higher", "lower"] = Field(
         "", description="Direction in which the metric is expected to change; empty = the better one"
     )
-    smallest: float = Field(gt=0, allow_inf_nan=False, description="Smallest difference of interest, in the metric's unit")
+    smallest: float = Field(
+        gt=0, allow_inf_nan=False, description="Smallest difference of interest, in the metric's unit"
+    )
     most: int = Field(8, ge=2, le=100, description="Maximum number of seeds, each with a run of both arms")
     rate: Fraction = Field(budget.RATE, gt=0, description="Largest share of false discoveries in the project's ledger")
 
@@ -83,16 +87,8 @@ def read_question(values: Mapping[str, Any]) -> Question:
     Raises:
         StepError: a value is refused; names it.
     """
-    try:
-        asked = Question.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the question"
-        given = "" if first["type"] == "missing" else f" is {short(first['input'])}"
-        fields = ", ".join(Question.model_fields)
-        raise StepError(f"try: {place}{given}: {first['msg'].lower()}; the fields are {fields}; correct it") from None
-    if taken := sorted({"seed", PART} & {*asked.set, *asked.base}):
-        raise StepError(f"try: {taken[0]} is set; a try chooses it for each run; leave it out")
+    asked = read_form(Question, values, "try")
+    refuse_chosen("try", {"seed", PART}, {*asked.set, *asked.base})
     better = asked.of.better
     return asked.model_copy(update={"direction": asked.direction or better})
 
@@ -142,7 +138,7 @@ def carry_out(ledger: Ledger, number: int, first_seed: int, measure: Measure, sa
     state = judge(improvements(found.seeds), plan) if found.seeds else None
     while state is None or state.outcome == MORE:
         seed = first_seed + len(found.seeds)
-        pair = {arm: measure(Asked(arm, seed, "open", question.of)) for arm in (BASE, OURS)}
+        pair = {arm: measure(Asked(arm, seed, OPEN, question.of)) for arm in (BASE, OURS)}
         if reason := comparison(question.of, pair).reason:
             return _end(ledger, found, NOT_COMPARABLE, f"Nobody can say which is better. {reason}")
         row = _row(question, seed, pair)
@@ -161,7 +157,7 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
     metric = sealed_metric(question.of)
     for done in found.seeds[len(found.sealed) :]:
         say(f"re-test of seed {done['seed']} on the sealed half of the exam")
-        pair = {arm: measure(Asked(arm, done["seed"], "sealed", metric)) for arm in (BASE, OURS)}
+        pair = {arm: measure(Asked(arm, done["seed"], forms.SEALED, metric)) for arm in (BASE, OURS)}
         if reason := comparison(metric, pair).reason:
             return _end(ledger, found, NOT_COMPARABLE, f"The re-test cannot be read. {reason}", **_spread(found, state))
         sign = question.sign if metric == question.of else metric.sign
@@ -189,8 +185,7 @@ def improvements(rows: list[dict[str, Any]]) -> list[float]:
 
 def _row(question: Question, seed: int, pair: Mapping[str, Measurement]) -> dict[str, Any]:
     base, ours = pair[BASE], pair[OURS]
-    shared = base.families.keys() & ours.families.keys()
-    families = {name: question.sign * (ours.families[name] - base.families[name]) for name in sorted(shared)}
+    families = {name: question.sign * value for name, value in family_differences(ours, base).items()}
     improvement = question.sign * (ours.value - base.value)
     if not math.isfinite(improvement):
         raise StepError(f"seed {seed}: {question.metric} is {ours.value} and {base.value}; expected finite numbers")
@@ -199,20 +194,8 @@ def _row(question: Question, seed: int, pair: Mapping[str, Measurement]) -> dict
 
 def _spread(found: Try, state: Judgement) -> dict[str, Any]:
     """What else is known at the end: the plain paired interval, and for an exam the interval over seeds and families."""
-    whole = mean(improvements(found.seeds))
-    low, high = interval(whole)
-    facts: dict[str, Any] = {
-        "judgement": state.record(),
-        "paired": {"mean": whole.value, "low": low, "high": high, "n": whole.n},
-    }
-    names = set.intersection(*({*row["families"]} for row in found.seeds))
-    if len(names) > 1 and len(found.seeds) > 1:
-        table = np.array([[row["families"][name] for name in sorted(names)] for row in found.seeds])
-        both = crossed(table)
-        facts["families"] = {
-            name: getattr(both, name) for name in ("low", "high", "units", "seeds", "detectable", "needed_seeds")
-        }
-    return facts
+    paired = paired_figures(improvements(found.seeds), [row["families"] for row in found.seeds])
+    return {"judgement": state.record(), "paired": paired}
 
 
 def sentence(row: Mapping[str, Any], state: Judgement, question: Question) -> str:
@@ -240,7 +223,9 @@ def _between(state: Judgement) -> str:
 def _open(ledger: Ledger, number: int) -> Try:
     found = next((one for one in ledger.tries() if one.number == number), None)
     if found is None or found.verdict is not None:
-        raise StepError(f"try {number} is {'unknown' if found is None else 'finished'}; expected an open try of {ledger.path}")
+        raise StepError(
+            f"try {number} is {'unknown' if found is None else 'finished'}; expected an open try of {ledger.path}"
+        )
     return found
 
 
@@ -248,5 +233,3 @@ def _end(ledger: Ledger, found: Try, outcome: str, text: str, **facts: Any) -> T
     with ledger.writing():
         ledger.append(found.number, VERDICT, outcome=outcome, text=text, **facts)
     return next(one for one in ledger.tries() if one.number == found.number)
-
-

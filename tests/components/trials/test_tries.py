@@ -108,22 +108,27 @@ def test_levels_follow_the_budget_of_all_tries(ledger):
 
 def test_a_question_that_was_answered_is_not_asked_again(ledger):
     asking(ledger, World(0.0))
-    with pytest.raises(StepError, match="try 1 asked this and ended as 'hopeless'; asking again would be a second chance"):
+    with pytest.raises(
+        StepError, match="try 1 asked this and ended as 'hopeless'; asking again would be a second chance"
+    ):
         asking(ledger, World(0.0))
 
 
 def test_an_exam_has_an_interval_over_seeds_and_families(ledger):
     one = asking(ledger, World())
-    found, paired = one.verdict["families"], one.verdict["paired"]
+    paired = one.verdict["paired"]
+    found = paired["families"]
     assert (found["units"], found["seeds"]) == (2, len(one.seeds))
     assert found["low"] < paired["mean"] < found["high"]
 
 
-@pytest.mark.parametrize("change", [lambda lines: lines[1:], lambda lines: [lines[0].replace("0.02", "0.01"), *lines[1:]]])
+@pytest.mark.parametrize(
+    "change", [lambda lines: lines[1:], lambda lines: [lines[0].replace("0.02", "0.01"), *lines[1:]]]
+)
 def test_a_ledger_that_was_changed_is_refused(ledger, change):
     asking(ledger, World(0.0))
     ledger.path.write_text("\n".join(change(ledger.path.read_text().splitlines())) + "\n")
-    with pytest.raises(StepError, match="line [12]: the line or the one before it was changed.*restore it from git"):
+    with pytest.raises(StepError, match=r"line [12]: the line or the one before it was changed.*restore it from git"):
         ledger.tries()
 
 
@@ -147,7 +152,7 @@ def test_wrong_questions_are_refused(changes, message):
 
 def test_a_rate_other_than_the_ledgers_is_refused(ledger):
     asking(ledger, World(0.0))
-    with pytest.raises(StepError, match="rate is 0.5; expected 0.1, with which"):
+    with pytest.raises(StepError, match=r"rate is 0\.5; expected 0\.1, with which"):
         asking(ledger, World(0.0), rate=0.5)
 
 
