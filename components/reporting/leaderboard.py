@@ -30,7 +30,7 @@ def _measured(model: Evidence) -> list[Measured]:
     scores = model.scores
     if scores and scores.overall.n is not None:
         overall = scores.overall
-        exam = Estimate(overall.value, overall.stderr, overall.n or 0, overall.clusters, overall.clustered_stderr)
+        exam = overall.estimate
         clean = {"acc": overall.clean} if overall.clean else {}
         basis = scores.basis
         data = digest([basis.questions, basis.protocol]) if basis.questions else ""
