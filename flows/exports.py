@@ -1,6 +1,7 @@
 """`phiforge records MODEL --output DIR`: the exports of record of a model, `python -m flows.exports`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -22,12 +23,19 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     except StepError as error:
         print(f"error: {printable_text(str(error))}", file=sys.stderr)
         return 1
-    found = f"records of {made['run']}" if made["run"] else "no run of these weights; only the checkpoint's own files"
+    run = os.path.relpath(made["run"], root) if made["run"] else ""
+    found = (
+        f"records of the run in {'the main folder' if run == '.' else run}"
+        if run
+        else "no run of these weights; only the checkpoint's own files"
+    )
     print(printable_text(f"{arguments.model}: {found}"))
     if not made["with_data"]:
         print("The training data was not found, so croissant.json is not written.")
     print(printable_text(f"{arguments.output}: {', '.join(made['written'])}"))
-    print(f"{made['fields'] - len(made['unknown'])} of {made['fields']} fields of the training-content summary are known; unknown:")
+    print(
+        f"{made['fields'] - len(made['unknown'])} of {made['fields']} fields of the training-content summary are known; unknown:"
+    )
     for field in made["unknown"]:
         print(f"  {field}")
     return 0
@@ -41,9 +49,13 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "metadata of a model. A field that no record holds says `unknown`.",
     )
     add = made.add_argument
-    named = "small, large, control, a checkpoint folder, models:/NAME/3, models:/NAME@ALIAS, or an alias such as champion"
+    named = (
+        "small, large, control, a checkpoint folder, models:/NAME/3, models:/NAME@ALIAS, or an alias such as champion"
+    )
     add("model", metavar="MODEL", help=f"model to describe: {named}")
-    add("--output", type=Path, required=True, metavar="DIR", help="folder for the exports; replaced if it holds exports")
+    add(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for the exports; replaced if it holds exports"
+    )
     add("--facts", type=Path, metavar="FILE", help="YAML file with facts of the provider, such as `provider: Name`")
     return made
 

@@ -9,6 +9,7 @@ from components.reporting.tables import DASH, decimal, percent, quantity, scient
 from components.results.statistics import interval
 from components.results.tables import Table, escape_markdown, markdown_table
 
+MOST = 10**18  # a larger count is a mistake or an attack
 SHAPE = (
     ("num_hidden_layers", "blocks"),
     ("hidden_size", "width"),
@@ -123,7 +124,9 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
         rows.append(["exam accuracy", with_error(overall.value, overall.stderr)])
         rows.append(["… its 95% interval", _interval(overall)])
         rows.append(["exam accuracy by guessing", decimal(overall.chance, 3)])
-        rows.append(["smallest difference from another model that the exam detects", decimal(overall.detects["another"], 3)])
+        rows.append(
+            ["smallest difference from another model that the exam detects", decimal(overall.detects["another"], 3)]
+        )
         rows.append(["exam questions that occur in the training corpus", percent(overall.overlap)])
         clean = overall.clean
         rows.append(["exam accuracy on the other questions", with_error(clean.value, clean.stderr) if clean else DASH])
@@ -166,9 +169,14 @@ def _data(case: Case) -> list[str]:
     read = case.lineage.get("tokens_read_by_kind")
     read = read if isinstance(read, dict) else {}
     rows = [
-        [kind, *(quantity(found.get(key)) for key in ("documents", "tokens", "bytes")), quantity(read.get(kind))]
+        [kind, *(_count(found.get(key)) for key in ("documents", "tokens", "bytes")), _count(read.get(kind))]
         for kind, found in sorted(kinds.items())
     ]
     text = "The training split, and the tokens that this model's training read from it in random order."
     head = ["kind", "documents", "tokens", "bytes", "tokens read"]
     return ["## Training data", markdown_table(head, rows), text]
+
+
+def _count(value: Any) -> str:
+    """A number of a lineage, which anybody may have written."""
+    return quantity(value) if isinstance(value, int) and value < MOST else DASH

@@ -6,7 +6,6 @@ from components.reporting.evidence import Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
 from components.results.comparability import digest
 from components.results.published import EXAM, Measured, standings
-from components.results.statistics import Estimate
 
 TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "validation_loss_stderr", "bits_per_byte")
 

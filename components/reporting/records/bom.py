@@ -100,13 +100,13 @@ def _card(record: Record, data: list[str]) -> dict[str, Any]:
     figures = {key: trained.get(key) for key in ("parameters", "tokens", "steps", "flops", "epochs")}
     facts = shape | figures | {"tokens_fingerprint": record.case.lineage.get("tokens_fingerprint")}
     architectures = config.get("architectures")
-    named = isinstance(architectures, list) and architectures and isinstance(architectures[0], str)
+    named = architectures[0] if isinstance(architectures, list) and architectures else None
     return {
         "modelParameters": {
             "approach": {"type": "self-supervised"},
             "task": "text-generation",
             "architectureFamily": "transformer",
-            "modelArchitecture": architectures[0] if named else UNKNOWN,
+            "modelArchitecture": named if isinstance(named, str) else UNKNOWN,
             "datasets": [{"ref": ref} for ref in data],
             "inputs": [{"format": "text"}],
             "outputs": [{"format": "text"}],
@@ -135,9 +135,13 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
         parts = {EXAM: scores.overall} | {f"{EXAM}: {name}": one for name, one in scores.categories.items()}
         for name, accuracy in parts.items():
             found += _score(name, accuracy)
-        found += [_plain("accuracy in held-out wordings", f"{EXAM}: {name}", a.value) for name, a in scores.reworded.items()]
+        found += [
+            _plain("accuracy in held-out wordings", f"{EXAM}: {name}", a.value) for name, a in scores.reworded.items()
+        ]
     if growth := trained.get("growth"):
-        found.append(_plain("share of the gain after growth in new parameters", "held-out text", growth["new"]["share"]))
+        found.append(
+            _plain("share of the gain after growth in new parameters", "held-out text", growth["new"]["share"])
+        )
     if (share := exam_share(record.case)) and share["all"]["share"] is not None:
         found.append(_plain("share of the gain after growth in new parameters", EXAM, share["all"]["share"]))
     return found or [{"type": "accuracy", "slice": EXAM, "value": UNKNOWN}]

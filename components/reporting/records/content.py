@@ -94,7 +94,9 @@ def _general(record: Record) -> Iterator[Field]:
     yield _field("1.3", "Types of content", _kinds(corpus))
     latest = f"{corpus.dates[-1]} is the latest date in the documents' records." if corpus and corpus.dates else None
     yield _field("1.3", "Latest date of data acquisition or collection", latest, facts.latest_data)
-    yield _field("1.3", "Continuously trained on new data after this date", "No: the weights of this version are fixed.")
+    yield _field(
+        "1.3", "Continuously trained on new data after this date", "No: the weights of this version are fixed."
+    )
     yield _field("1.3", "Linguistic characteristics of the overall training data", _languages(record))
     yield _field("1.3", "Other relevant characteristics", stated=facts.other_characteristics)
     earlier = fingerprints(record.case.lineage)[1:]
@@ -121,7 +123,8 @@ def _size(record: Record) -> str | None:
     tokens = record.corpus.tokens if record.corpus else None
     if tokens is None and isinstance(kinds, dict):
         counts = [kind.get("tokens") for kind in kinds.values() if isinstance(kind, dict)]
-        tokens = sum(counts) if counts and all(isinstance(count, int) for count in counts) else None
+        known = [count for count in counts if isinstance(count, int)]
+        tokens = sum(known) if known and len(known) == len(counts) else None
     if tokens is None:
         return None
     bracket = next((words for most, words in SIZES if tokens < most), LARGEST)
@@ -142,7 +145,9 @@ def _languages(record: Record) -> str | None:
     shares = found.get("shares") if isinstance(found, dict) else None
     if not isinstance(shares, dict) or not shares:
         return None
-    return "Share of the text's bytes by language: " + ", ".join(f"{code} {percent(part)}" for code, part in shares.items())
+    return "Share of the text's bytes by language: " + ", ".join(
+        f"{code} {percent(part)}" for code, part in shares.items()
+    )
 
 
 def _described(holdings: list[Holding], whole: int) -> str:
@@ -183,7 +188,10 @@ def _given(record: Record) -> str:
     """The sources in the inventory of the run; of absolute paths the last part."""
     listed = record.inventory.get("sources")
     paths = [str(one.get("path")) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    names = [path if "://" in path else path.rstrip("/").rpartition("/")[2] if path.startswith("/") else path for path in paths]
+    names = [
+        path if "://" in path else path.rstrip("/").rpartition("/")[2] if path.startswith("/") else path
+        for path in paths
+    ]
     return ", ".join(printable(name)[:LONGEST] for name in names)
 
 
@@ -227,13 +235,17 @@ def _processing(record: Record) -> Iterator[Field]:
     yield _field("3.1", "Signatory to the Code of Practice", stated=facts.code_of_practice)
     dropped: Any = curate.get("dropped")
     dropped = dropped if isinstance(dropped, dict) else {}
-    listed = sum(count for rule, count in dropped.items() if str(rule).startswith("url_lists.") and isinstance(count, int))
+    listed = sum(
+        count for rule, count in dropped.items() if str(rule).startswith("url_lists.") and isinstance(count, int)
+    )
     measures = f"Lists of URLs excluded {listed:,} documents." if listed else None
     yield _field("3.1", "Measures to respect reservations of rights", measures, facts.rights_reservation)
     redacted = curate.get("redacted")
     personal = None
     if isinstance(redacted, dict):
-        found = ", ".join(f"{count:,} {kind}" for kind, count in redacted.items() if isinstance(count, int)) or "none found"
+        found = (
+            ", ".join(f"{count:,} {kind}" for kind, count in redacted.items() if isinstance(count, int)) or "none found"
+        )
         personal = f"Personal data was redacted ({found}). No step of the pipeline looks for illegal content."
     yield _field("3.2", "Measures to avoid or remove illegal content", personal, facts.illegal_content)
     yield _field("3.3", "Other information about data processing", _curation(curate, dropped))

@@ -1,7 +1,6 @@
 """Write the exports of record of one model."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from components.files import atomic_directory, write_json
