@@ -48,6 +48,9 @@ COMMANDS = {
     "promote": Entry("make a version of the registered model the champion", "flows.champion", {"command": "promote"}),
     "rollback": Entry("make the previous champion the champion again", "flows.champion", {"command": "rollback"}),
     "trace": Entry("show where a result comes from, and where a document went", "flows.trace"),
+    "records": Entry(
+        "write the model card, training-content summary and bill of materials of a model", "flows.exports"
+    ),
     "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
     "law": Entry("fit the law that predicts when growing pays", "flows.run", {"flow": "growth-law"}),
     "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
