@@ -78,7 +78,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def main() -> int:
     options = parser(__doc__, threads=1)
     options.add_argument("folder", type=Path, help="where the project and the predictions are kept")
-    options.add_argument("--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), help="settings to measure")
+    options.add_argument(
+        "--only", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), help="settings to measure"
+    )
     options.add_argument("--fit", action="store_true", help="print reference.yaml from what FOLDER and --more measured")
     options.add_argument("--more", type=Path, nargs="*", default=[], help="further files in the form of stages.jsonl")
     arguments = options.parse_args()

@@ -6,7 +6,7 @@ anew has to run. The sources are taken to be as they were listed last: only a ru
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -88,7 +88,7 @@ class _Walk:
         state: State = "runs"
         if same and (stage.always_changed or self._is_there(node)):
             state = "cached"
-        elif same and node.outs_cached():
+        elif same and self._cached(locked.values()):
             state = "restored"
         elif known and (entry := self._entry(node)):
             state, locked = "restored", {out["path"]: out["md5"] for out in entry["outs"]}
@@ -97,8 +97,8 @@ class _Walk:
 
     def _look(self, node: Any) -> bool:
         """Give DVC's stage the hashes of its inputs as they will be; returns whether all are known."""
-        from dvc_data.hashfile.hash_info import HashInfo
         from dvc.dependency.param import ParamsDependency, read_param_file
+        from dvc_data.hashfile.hash_info import HashInfo
 
         for dep in node.deps:
             if isinstance(dep, ParamsDependency):
@@ -123,11 +123,21 @@ class _Walk:
 
     def _within(self, md5: str, path: str) -> str:
         """The hash of a file in a cached folder."""
-        listing = Path(self.repo.cache.local.oid_to_path(md5))
-        if not listing.is_file():
-            return ""
-        entries = json.loads(listing.read_text(encoding="utf-8"))
-        return next((entry["md5"] for entry in entries if entry["relpath"] == path), "")
+        return next((entry["md5"] for entry in self._listing(md5) if entry["relpath"] == path), "")
+
+    def _listing(self, md5: str) -> list[dict[str, str]]:
+        """The files of a cached folder; none if it is not cached."""
+        path = self._object(md5)
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+    def _object(self, md5: str) -> Path:
+        return Path(self.repo.cache.local.oid_to_path(md5))
+
+    def _cached(self, hashes: Iterable[str]) -> bool:
+        """Whether DVC's cache has all these outputs, and the files of folders."""
+        hashes = list(hashes)
+        inside = [entry["md5"] for md5 in hashes if md5.endswith(".dir") for entry in self._listing(md5)]
+        return all(self._object(md5).is_file() for md5 in hashes + inside)
 
     def _is_there(self, node: Any) -> bool:
         """Whether the checkout has the outputs, unchanged."""
@@ -137,6 +147,5 @@ class _Walk:
         """The run cache's entry of a stage with these inputs, if its outputs are still cached."""
         from dvc.stage.cache import _can_hash
 
-        cache = self.repo.stage_cache
-        entry = cache._load(node) if _can_hash(node) else None
-        return entry if entry and cache._create_stage(entry, wdir=node.wdir).outs_cached() else None
+        entry = self.repo.stage_cache._load(node) if _can_hash(node) else None
+        return entry if entry and self._cached(out["md5"] for out in entry["outs"]) else None

@@ -5,7 +5,6 @@ but its server may hold runs of other machines, it knows neither memory nor DVC'
 """
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +35,13 @@ def write(home: Path, root: Path, stage: Stage, seconds: float, usage: Mapping[s
         return
     work = amounts(load_params(root / PARAMS_FILE), text_bytes(root)).get(stage.name, {})
     written = sum(locked_sizes(root, stage.name, stage.file).values())
-    record = {"stage": stage.address, "machine": machine(), "seconds": round(seconds, 2), "bytes": written, "work": work}
+    record = {
+        "stage": stage.address,
+        "machine": machine(),
+        "seconds": round(seconds, 2),
+        "bytes": written,
+        "work": work,
+    }
     line = json.dumps(record | usage) + "\n"
     with open(file_of(home), "ab") as file:  # one write of a short line is whole
         file.write(line.encode())

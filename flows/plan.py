@@ -36,7 +36,11 @@ LAW_VOCABULARY = 2048
 
 
 def plan_of(
-    root: Path, overrides: Mapping[str, Any], profile: str | None, text_bytes: float, machine: Machine | None = None,
+    root: Path,
+    overrides: Mapping[str, Any],
+    profile: str | None,
+    text_bytes: float,
+    machine: Machine | None = None,
     definition: Definition = PIPELINE,
 ) -> Plan:
     """The plan of a run with these parameters.
@@ -115,7 +119,9 @@ def lines(made: Plan) -> list[tuple[str, str]]:
     if made.basis:
         found.append(("calibrated by", "; ".join(made.basis)))
     for model in made.models:
-        loss = f"loss {model.loss[0]:.2f} ({model.loss[1]:.2f} to {model.loss[2]:.2f})" if model.loss else "loss unknown"
+        loss = (
+            f"loss {model.loss[0]:.2f} ({model.loss[1]:.2f} to {model.loss[2]:.2f})" if model.loss else "loss unknown"
+        )
         text = f"{amount(model.parameters)} parameters, {amount(model.tokens)} tokens, {model.flops:.2g} FLOPs, {loss}"
         found.append((model.name, text))
     if made.unknown_loss:
@@ -125,9 +131,21 @@ def lines(made: Plan) -> list[tuple[str, str]]:
     if made.machine:
         machine, used = made.machine, made.utilisation
         assert used is not None
-        fits = "" if made.device_bytes <= 0.9 * machine.memory_bytes else ", more than nine tenths of it: it will not fit"
-        found.append(("machine", f"{machine.devices} x {machine.name}; {size(made.device_bytes)} of {size(machine.memory_bytes)} per device{fits}"))
-        found.append(("utilisation", f"{used.used:.0%} of the peak taken; published runs reached {used.low:.0%} to {used.high:.0%}"))
+        fits = (
+            "" if made.device_bytes <= 0.9 * machine.memory_bytes else ", more than nine tenths of it: it will not fit"
+        )
+        found.append(
+            (
+                "machine",
+                f"{machine.devices} x {machine.name}; {size(made.device_bytes)} of {size(machine.memory_bytes)} per device{fits}",
+            )
+        )
+        found.append(
+            (
+                "utilisation",
+                f"{used.used:.0%} of the peak taken; published runs reached {used.low:.0%} to {used.high:.0%}",
+            )
+        )
     else:
         found.append(("memory", f"{size(made.device_bytes)} in the largest process"))
     found.append(("money", _money(made)))
@@ -164,7 +182,8 @@ def as_json(made: Plan) -> str:
     facts = asdict(made) | {"device_bytes": made.device_bytes}
     if made.machine:
         facts["published"] = [
-            asdict(check.run) | {"utilisation": check.run.utilisation, "planned_hours": check.hours, "error": check.error}
+            asdict(check.run)
+            | {"utilisation": check.run.utilisation, "planned_hours": check.hours, "error": check.error}
             for check in checks(published())
         ]
     return json.dumps(facts, indent=2)

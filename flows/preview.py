@@ -40,9 +40,7 @@ class Previewed(NamedTuple):
     text_bytes: float
 
 
-def preview(
-    root: Path, asked: Asked, definition: Definition, console: Console, with_time: bool = True
-) -> Previewed:
+def preview(root: Path, asked: Asked, definition: Definition, console: Console, with_time: bool = True) -> Previewed:
     """Print the contents of the text and the plan.
 
     Raises:

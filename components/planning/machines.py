@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from components.errors import StepError
 from components.foreign import yaml_text
@@ -45,23 +44,21 @@ def machine(text: str) -> Machine:
         StepError: the name is unknown, or the file is not one of a machine.
     """
     if Path(text).is_file():
-        return _machine(_read(Path(text)), text)
-    known = _read(KNOWN)
+        return _machine(Path(text), None, text)
     found = re.fullmatch(r"(?:([1-9][0-9]{0,5})x)?(.+)", text.lower())
+    known = yaml_text.read(KNOWN)
     if not found or found[2] not in known:
         raise StepError(
             f"--on: {text!r} was given; expected one of {', '.join(known)}, with a number of devices before it as in "
             "8xh200, or a YAML file with the keys of components/planning/machines.yaml; correct it"
         )
-    return replace(_machine(known[found[2]], found[2]), devices=int(found[1] or 1))
+    return replace(_machine(KNOWN, found[2], found[2]), devices=int(found[1] or 1))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return dict(yaml_text.parse(path.read_text(encoding="utf-8")) or {})
-
-
-def _machine(given: dict[str, Any], origin: str) -> Machine:
+def _machine(path: Path, key: str | None, origin: str) -> Machine:
+    """The machine of a file, or of one of its keys."""
     try:
+        given = yaml_text.read(path) if key is None else yaml_text.read(path)[key]
         price = given.get("dollars_per_hour")
         made = Machine(
             name=str(given.get("name", origin)),
@@ -71,7 +68,7 @@ def _machine(given: dict[str, Any], origin: str) -> Machine:
             priced=str(given.get("priced", "")),
             devices=int(given.get("devices", 1)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StepError(
             f"--on: {origin} is not a machine ({error!r}); expected numbers for flops and memory_gb, and optional name, "
             "devices, dollars_per_hour and priced; correct it"

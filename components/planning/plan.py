@@ -117,7 +117,7 @@ def plan(
     costs: Costs,
     concurrent: int,
     machine: Machine | None = None,
-    losses: Losses = Losses(unknown="it was not asked"),  # noqa: B008 - frozen
+    losses: Losses = Losses(unknown="it was not asked"),
 ) -> Plan:
     """The plan of a run.
 
@@ -134,7 +134,9 @@ def plan(
     ends = None
     if machine and used and seconds is not None:
         ends = tuple(
-            makespan(steps, [_stage(step, params, work, costs, machine, share) for step in steps], concurrent, costs.cores)
+            makespan(
+                steps, [_stage(step, params, work, costs, machine, share) for step in steps], concurrent, costs.cores
+            )
             or 0.0
             for share in (used.high, used.low)
         )
@@ -144,7 +146,10 @@ def plan(
     trained = [model_of(params, TRAINED[stage.name]).parameters for stage in running if stage.name in TRAINED]
     return Plan(
         stages=stages,
-        models=[_model(name, section, params, losses) for name, section in (("small", "small"), ("large", "large"), ("control", "large"))],
+        models=[
+            _model(name, section, params, losses)
+            for name, section in (("small", "small"), ("large", "large"), ("control", "large"))
+        ],
         seconds=seconds,
         bytes=written,
         peak_disk_bytes=written + RESUME_BYTES * max(trained, default=0),
@@ -170,7 +175,12 @@ def _utilisation() -> Utilisation:
 
 
 def _stage(
-    step: Step, params: Params, work: Mapping[str, Mapping[str, float]], costs: Costs, machine: Machine | None, share: float
+    step: Step,
+    params: Params,
+    work: Mapping[str, Mapping[str, float]],
+    costs: Costs,
+    machine: Machine | None,
+    share: float,
 ) -> StagePlan:
     if step.state != RUNS:
         return StagePlan(step.name, step.state, None)

@@ -1,7 +1,7 @@
 """Published training runs: the utilisation that each implies, and how far a plan is from each that does not know it.
 
 The utilisation of a plan for an accelerator is the geometric mean of what these runs reached, and its interval their range.
-The error of a run is that of a plan with the mean of the others.
+The error of a run is that of a plan with the mean of the other models' runs.
 """
 
 import statistics
@@ -53,7 +53,7 @@ class Check:
 
 
 def published() -> list[Published]:
-    runs = yaml_text.parse(RUNS.read_text(encoding="utf-8"))
+    runs = yaml_text.read(RUNS)
     return [_run(name, values) for name, values in runs.items()]
 
 
@@ -70,7 +70,7 @@ def mean_utilisation(runs: list[Published]) -> float:
 
 
 def checks(runs: list[Published]) -> list[Check]:
-    """A plan of each run from the others; two figures for one model count as one run."""
+    """A plan of each run from those of other models; `NAME (SOURCE)` is another figure for the model NAME."""
     made = []
     for run in runs:
         others = [other for other in runs if _model(other) != _model(run)]

@@ -16,7 +16,12 @@ EXERCISE_BYTES, CHAPTER_BYTES = 90, 850  # about 26 and 250 tokens
 FORWARD = 1 / 3  # of the FLOPs of a training step
 MUON_STEPS = 5  # products of the orthogonalisation
 TRAINED = {"train_small": "small", "train_large": "large", "train_control": "large"}
-SCORED = {"benchmark@small": "small", "benchmark@large": "large", "benchmark@control": "large", "benchmark_set_back": "large"}
+SCORED = {
+    "benchmark@small": "small",
+    "benchmark@large": "large",
+    "benchmark@control": "large",
+    "benchmark_set_back": "large",
+}
 
 
 class Activations(NamedTuple):
@@ -93,7 +98,10 @@ def amounts(params: Params, text_bytes: float) -> dict[str, Amounts]:
         "validate_tokens": {"text": text, "written": written},
     }
     models = {
-        **{stage: training(model_of(params, section), params, stage == "train_large") for stage, section in TRAINED.items()},
+        **{
+            stage: training(model_of(params, section), params, stage == "train_large")
+            for stage, section in TRAINED.items()
+        },
         "grow": {"weights": model_of(params, "large").parameters / 1e6},
         **{stage: scoring(model_of(params, section), params) for stage, section in SCORED.items()},
         "report": {},

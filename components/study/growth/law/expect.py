@@ -51,9 +51,9 @@ COMMAND = Command(
     run=run,
     inputs=(
         Argument("small", "parameters of the smaller model", type=amount),
-        Argument("small_tokens", "its training tokens", type=amount),
+        Argument("small_tokens", "training tokens of the smaller model", type=amount),
         Argument("large", "parameters of the larger model and its control", type=amount),
-        Argument("tokens", "their training tokens", type=amount),
+        Argument("tokens", "training tokens of the larger model and its control", type=amount),
         Argument("law", "another fitted law (JSON)", required=False),
     ),
     tracked=False,
