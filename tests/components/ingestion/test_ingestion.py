@@ -471,7 +471,7 @@ def test_more_text_than_a_worker_may_hand_over_is_streamed(folder: Path, tmp_pat
     _, expected, quarantine = ingested(tmp_path, params(Source(path=str(folder))))
     monkeypatch.setattr(ingest, "HANDED_CHARS", 20)
     files = inventory.list_files(Source(path=str(folder)))[0]
-    assert ingest.read_batch(files, 1_000, 0) is None
+    assert ingest.read_batch(files, IngestionParams(max_document_chars=1_000, part_chars=0)) is None
     assert ingested(tmp_path, params(Source(path=str(folder))))[1:] == (expected, quarantine)
 
 
