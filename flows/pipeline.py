@@ -39,7 +39,7 @@ from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.running.locks import WaitStopped  # noqa: E402
 from components.running.progress import Pace, parse  # noqa: E402
 from components.tracking import flat_numbers  # noqa: E402
-from flows import events, records, recovery  # noqa: E402
+from flows import events, measured, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
 from flows.definitions import (  # noqa: E402
     CORPUS,
@@ -218,8 +218,12 @@ FLOWS = {
 }
 
 
-def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None) -> State:
-    """The body of a flow."""
+def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None, parent: str = "") -> State:
+    """The body of a flow.
+
+    Args:
+        parent: id of the MLflow run of which this one is a part, such as that of a sweep.
+    """
     home, logger = settings.project_root(), get_run_logger()
 
     def say(text: str) -> None:
@@ -235,6 +239,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
     with workspace(home, overrides, profile, say) as place:
         lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
+        lineage.facts |= {"parent": parent, "kind": "part"} if parent else {}
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file, definition.last)
         show(place.root, definition.file)
@@ -406,6 +411,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.outcomes[stage.name] = outcome
     events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
     if outcome.kind == "ran":
+        measured.write(run.home, run.place.root, stage, outcome.seconds, outcome.usage)
         run.lineage.stage_ran(stage.name, outcome.outs, run.cache.folder)
         return Completed(message=f"ran in {outcome.seconds:.1f} s")
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")

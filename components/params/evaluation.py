@@ -20,6 +20,13 @@ class BenchmarkingParams(Section):
     )
     hub: bool = Field(False, description="Download benchmark data that `data_dir` lacks from the Hugging Face hub")
     limit: int = Field(0, ge=0, description="Maximum number of examples per task; 0 = all")
+    exam_part: Literal["all", "open", "sealed"] = Field(
+        "all",
+        description=(
+            "Part of the exam's questions to ask, split in halves by hash: open (what tries and sweeps see), sealed (what "
+            "confirms a try) or all"
+        ),
+    )
     batch_size: int = Field(32, ge=1, description="Number of sequences scored at once; changes scores only by rounding")
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="Device that computes the scores; a GPU pays off for larger models"

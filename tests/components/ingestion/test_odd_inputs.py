@@ -78,7 +78,7 @@ def tables_of_numbers(root: Path) -> None:
 
 
 def without_ending(root: Path) -> None:
-    (root / "notes").write_text(SENTENCE * 200)
+    (root / "notes").write_bytes(b"\0\1\2" * 200)
     (root / "b.ark").write_text(SENTENCE * 200)
 
 
@@ -97,7 +97,7 @@ REFUSED = {
     binary: r"no document in '.*': 1 file looked at \(a\.txt: .*\); expected text; correct these files, or name other",
     one_program: r"1 document in '.*'; expected at least 2, .* \(validation\.min_documents\); add files there, name more",
     tables_of_numbers: r"a\.csv: has no field 'text'; its fields: width .*--set 'ingestion\.sources=\[\{path: .*, text_column: .width.\}\]'",
-    without_ending: r"1 file that ends in \.ark, .*; 1 file without an ending \(notes\)\); .*; rename text with another ending to \.txt",
+    without_ending: r"1 file that ends in \.ark, .*; 1 file without an ending and without text \(notes\)\); .*; rename text with another ending to \.txt",
     links_only: r"away\.txt: is a link that leads out of .* follow_links: true .*; self: is a broken link",
 }
 
