@@ -70,8 +70,8 @@ def test_a_run_is_set_apart_if_only_cells_set_apart_need_it(grid: Grid) -> None:
 
 def test_a_cell_takes_the_rates_of_the_nearest_swept_one() -> None:
     grid = read_grid(ROOT / "studies" / "law" / "grid.yaml")
-    assert grid.stages["S0"].nearest(Cell(2_700_000, 60_000)) == grid.stages["S0"].swept[1]
-    assert grid.stages["S0"].nearest(Cell(100_000, 60_000)) == grid.stages["S0"].swept[0]
+    assert grid.stages["S0"].nearest(Cell(2_700_000, 60_000)) == Cell(2_700_000, 150_000)
+    assert grid.stages["S0"].nearest(Cell(100_000, 60_000)) == Cell(100_000, 60_000)
 
 
 @pytest.mark.parametrize(
