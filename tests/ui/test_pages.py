@@ -487,7 +487,7 @@ def test_a_run_is_shown_live(open_page: Open) -> None:
 
 def test_training_and_validation_loss_are_never_in_one_chart(open_page: Open) -> None:
     at = open_page("run", run="id-quiet-falcon")
-    for figure, note in (("validation_loss", "the one to compare"), ("loss", "no measure beside")):
+    for figure, note in (("validation_loss", "the one to compare"), ("loss", "Do not compare")):
         settle(at.segmented_control(key="run_figure").set_value(figure).run())
         (curve,) = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
         assert curve["name"] == "train_small"

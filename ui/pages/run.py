@@ -22,8 +22,8 @@ CURVES = {  # metric: name, unit, and what to know about it
     "loss": (
         "Training loss",
         "nats per token",
-        "On the text that the model is reading, much of it exercises, which are easier than your text. It is no measure beside "
-        "the validation loss.",
+        "On the text that the model is reading, much of it exercises, which are easier than your text. Do not compare it with the "
+        "validation loss.",
     ),
     "learning_rate": ("Learning rate", "", ""),
     "gradient_norm": ("Gradient norm", "before clipping", ""),
