@@ -77,12 +77,12 @@ class Reports:
         self.app = app
 
     async def __call__(self, scope: access.Scope, receive: access.Receive, send: access.Send) -> None:
-        found = re.fullmatch(rf"/{reads.REPORT_PATH}/([0-9a-f]{{32}})/([\w/]+/index\.html)", scope.get("path", ""))
-        if scope["type"] != "http" or not found:
+        asked = re.fullmatch(rf"/{reads.REPORT_PATH}/([0-9a-f]{{32}})/([\w/]+/index\.html)", scope.get("path", ""))
+        if scope["type"] != "http" or not asked:
             await self.app(scope, receive, send)
             return
         try:
-            text = await anyio.to_thread.run_sync(reads.report, *found.groups())
+            text = await anyio.to_thread.run_sync(reads.report, asked[1], asked[2])
         except StepError as error:
             text = f"<!doctype html><p>{html(error)}"
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", self.POLICY)]
