@@ -48,13 +48,13 @@ class Started:
             await self.app(scope, receive, send)
             return
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-        start: MutableMapping[str, Any] = {}
+        start: dict[str, Any] = {}
         body = b""
 
         async def collect(message: MutableMapping[str, Any]) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                start = message
+                start = dict(message)
                 return
             body += message.get("body", b"")
             if not message.get("more_body"):
