@@ -8,6 +8,7 @@ from components.errors import StepError
 
 REMEDY = "Start the platform with `make up`, or set {variable} to where it runs."
 PREFECT, MLFLOW = "Prefect", "MLflow"
+ARCHIVED = "archived"  # the tag of runs that lists leave out
 ACTIVE = {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}  # state types that may still change
 
 
@@ -44,6 +45,12 @@ class FlowRun:
     flow: str = "pipeline"
     text: str = ""  # paths of the text to train on; empty for the sources of its parameters
     size: str = ""  # the requested size; empty if there was none
+    note: str = ""  # a person's
+    tags: tuple[str, ...] = ()  # a person's, without those of the deployment
+
+    @property
+    def archived(self) -> bool:
+        return ARCHIVED in self.tags
 
     @property
     def active(self) -> bool:
