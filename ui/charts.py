@@ -76,27 +76,23 @@ def standings(points: Sequence[Standing], lower: bool = False) -> go.Figure:
     return figure
 
 
-def losses(curves: Sequence[Curve]) -> go.Figure:
-    """Losses of one run: a colour per stage, training loss thin, validation loss thick with marked points."""
-    stages = list(dict.fromkeys(curve.stage for curve in curves))
-    validated = {curve.stage for curve in curves if curve.figure == "validation_loss"}
+def history(curves: Sequence[Curve], unit: str) -> go.Figure:
+    """One figure of one run over training: a colour per stage."""
     figure = go.Figure()
-    for curve in sorted(curves, key=lambda c: c.figure != "loss"):
-        colour = PALETTE[stages.index(curve.stage) % len(PALETTE)]
-        held_out = curve.figure == "validation_loss"
+    for place, curve in enumerate(curves):
+        few = len(curve.x) <= 40
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=html(f"{curve.stage} {'validation' if held_out else 'training'}"),
-            legendgroup=curve.stage,  # one entry per stage; a click hides both lines
-            showlegend=held_out or curve.stage not in validated,
-            mode="lines+markers" if held_out else "lines",
-            line={"color": colour, "width": 2.4 if held_out else 1.2},
+            name=html(curve.stage),
+            mode="lines+markers" if few else "lines",
+            line={"color": colour(place), "width": 2},
             marker={"size": 6},
-            opacity=1 if held_out else 0.5,
-            hovertemplate="%{y:.4f} at %{x:,.0f}",
+            hovertemplate="%{y:.4g} at %{x:,.0f}",
         )
-    return _finish(figure, curves, 400)
+    _finish(figure, curves, 420)
+    figure.update_yaxes(title=unit)
+    return figure
 
 
 def compared(curves: Sequence[tuple[int, Curve, Sequence[float]]], names: Sequence[str], axis: str) -> go.Figure:

@@ -1,5 +1,6 @@
 """Parts of pages that are not in Streamlit, as HTML. Every text from outside is escaped here."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -42,14 +43,38 @@ def badge(text: str, tone_name: str) -> str:
     return f'<span class="pf-badge pf-{tone_name}"><i></i>{html(text)}</span>'
 
 
-def changes(run: FlowRun, most: int = 3) -> str:
-    """The changed parameters of a run, on one line."""
+def changes(run: FlowRun) -> list[str]:
+    """What was asked of a run beside the defaults."""
     given = {"profile": run.profile, "text": run.text, "size": run.size}
     words = [f"{name} {value}" for name, value in given.items() if value]
-    words += [f"{key} {number(value)}" for key, value in run.overrides.items()]
-    if not words:
-        return "defaults"
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    return words + [f"{key} {number(value)}" for key, value in run.overrides.items()]
+
+
+def reason(run: FlowRun) -> str:
+    """Why a run failed, without Prefect's words around it."""
+    return re.sub(r"^Flow run encountered an exception: (?:\w+: )?", "", run.message)
+
+
+def open_row(run: FlowRun, body: str, key: str = "") -> None:
+    """A row of a list of runs, which opens the run's page. Its button covers it, and is found by name and by keyboard.
+
+    Args:
+        body: HTML.
+        key: of the list; unique on its page.
+    """
+    with st.container(key=f"pf-row-{key}-{run.id}", gap=None):
+        st.html(body)
+        if st.button(f"Open {plain(run.name, 80)}", key=f"open-{key}-{run.id}", width="stretch"):
+            st.switch_page("pages/run.py", query_params={"run": run.id})
+
+
+def bar(share: float, label: str) -> str:
+    """A bar of progress."""
+    share = min(max(share, 0.0), 1.0)
+    return (
+        f'<div class="pf-bar" role="progressbar" aria-label="{html(label)}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{100 * share:.0f}"><div style="width:{share:.1%}"></div></div>'
+    )
 
 
 def titles(chosen: Sequence[Record]) -> dict[str, str]:
@@ -88,7 +113,7 @@ def run_row(run: FlowRun) -> str:
     took = f" · {duration(run.seconds)}" if run.started else ""
     return (
         f'<div class="pf-run"><div><b>{html(run.name)}</b>{badge(run.state, tone(run.kind, run.state))}</div>'
-        f'<div class="pf-dim"><span>{html(changes(run))}</span>'
+        f'<div class="pf-dim"><span>{html(", ".join(changes(run)) or "defaults", 300)}</span>'
         f'<span title="{html(clock(run.started))}">{html(when + took)}</span></div></div>'
     )
 
@@ -114,7 +139,7 @@ def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: st
     tries = f'<span class="pf-dim">try {stage.attempts}</span>' if stage.attempts > 1 else ""
     below = ""
     if stage.running and figures:
-        below = _bar(figures)
+        below = stage_bar(figures)
     elif mood == "bad" and stage.message:
         below = f'<div class="pf-message">{html(stage.message[:400])}</div>'
     return (
@@ -124,14 +149,13 @@ def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: st
     )
 
 
-def _bar(figures: Mapping[str, float]) -> str:
+def stage_bar(figures: Mapping[str, float]) -> str:
+    """The progress of a stage with its figures."""
     share = min(max(figures["done"] / figures["total"], 0.0), 1.0) if figures["total"] else 0.0
     words = [f"{number(figures['done'])} / {number(figures['total'])}"]
     words += [f"{name.replace('_', ' ')} {big(value)}" for name, value in figures.items() if name not in BAR_ENDS]
-    return (
-        f'<div class="pf-bar" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>'
-        f'<div class="pf-figures"><b>{share:.0%}</b>{"".join(f"<span>{html(word)}</span>" for word in words)}</div>'
-    )
+    shown = "".join(f"<span>{html(word)}</span>" for word in words)
+    return bar(share, "progress of the stage") + f'<div class="pf-figures"><b>{share:.0%}</b>{shown}</div>'
 
 
 BAR_ENDS = ("done", "total")
@@ -144,8 +168,8 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def link(text: str, address: str) -> str:
-    """A link that opens in a new tab; only for http(s) addresses."""
-    if not address.startswith(("http://", "https://")):
+    """A link that opens in a new tab; only for http(s) addresses and paths of this server."""
+    if not address.startswith(("http://", "https://")) and not re.match("/[^/]", address):
         return html(text)
     return f'<a href="{html(address)}" target="_blank" rel="noopener">{html(text)}</a>'
 

@@ -13,13 +13,30 @@ import streamlit as st
 
 from components.errors import StepError
 from components.params import load_params, profile_names
-from flows.client import Curve, FlowRun, LogLine, Record, Records, Runs, StageRun, access, pipeline_stages, project_root
+from flows.client import (
+    Curve,
+    FlowRun,
+    LogLine,
+    Record,
+    Records,
+    Runs,
+    StageRun,
+    access,
+    pipeline_graph,
+    pipeline_stages,
+    project_root,
+)
+from flows.client.acts import Act
+from flows.client.acts import latest as latest_acts
+from flows.client.registry import Registry, State
 from flows.client.values import MLFLOW, PREFECT
 from ui.health import Health
 
 TIMEOUT_S = 3.0  # of each request: longer, and a person believes that the page is broken
 NOW, SOON = 1.0, 5.0  # seconds for which an answer is kept: what a person watches, and lists
 LEADERBOARD = "report/leaderboard.json"
+REPORT_PATH = "phiforge-report"  # of the panel's server: then the record, and the page that it stored
+CURVES = ("loss", "validation_loss", "learning_rate", "gradient_norm", "tokens_per_second")
 Value = TypeVar("Value")
 
 
@@ -33,6 +50,12 @@ def runs() -> Runs:
 def records() -> Records:
     """MLflow's records. Ask them through `mlflow`."""
     return Records()
+
+
+@st.cache_resource
+def registry() -> Registry:
+    """MLflow's registry. Ask it through `champions`."""
+    return Registry()
 
 
 HEALTH = Health({PREFECT: lambda: runs().ready(), MLFLOW: lambda: records().parents()})
@@ -54,7 +77,7 @@ def mlflow(question: Callable[[Records], Value]) -> Value:
 
 def forget() -> None:
     """Drop what an act has changed."""
-    for cached in (recent, flow_run, stage_runs):
+    for cached in (recent, flow_run, stage_runs, champions):
         cached.clear()
 
 
@@ -62,6 +85,12 @@ def forget() -> None:
 def recent(limit: int = 50) -> list[FlowRun]:
     """The latest runs, newest first."""
     return prefect(lambda runs: runs.recent(limit))
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def upcoming(limit: int = 5) -> list[FlowRun]:
+    """The next scheduled runs, soonest first."""
+    return prefect(lambda runs: runs.upcoming(limit))
 
 
 @st.cache_data(ttl=NOW, max_entries=100, show_spinner=False)
@@ -98,6 +127,25 @@ def parents() -> list[Record]:
 def parent_of(run_id: str) -> Record | None:
     """MLflow's record of a run; None if all its stages were cached."""
     return mlflow(lambda records: records.parent_of(run_id))
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def usual_seconds() -> dict[str, float]:
+    """How long each stage took when it last ran."""
+    return mlflow(lambda records: records.usual_seconds())
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def champions() -> tuple[str, State]:
+    """The registered model's name, and its champion and decisions."""
+    name = defaults(None)["reporting"]["registered_model"]
+    return name, HEALTH.ask(MLFLOW, lambda: registry().state(name))
+
+
+@st.cache_data(ttl=NOW, show_spinner=False)
+def acts(run_id: str) -> list[Act]:
+    """What people did to a run or version, newest first."""
+    return [act for act in latest_acts(project_root()) if act.of == run_id]
 
 
 def page_address(address: str) -> str:
@@ -148,6 +196,12 @@ def stages(flow: str = "pipeline") -> dict[str, str]:
     return pipeline_stages(project_root(), flow)
 
 
+@st.cache_data(ttl=30, show_spinner=False)
+def graph(flow: str = "pipeline") -> dict[str, tuple[str, ...]]:
+    """A flow's stages in the order of execution, each with the stages that it needs."""
+    return pipeline_graph(project_root(), flow)
+
+
 def stage_records(parent: Record | None, flow_run_id: str = "") -> dict[str, Record]:
     """MLflow's records of a run's stages, in the pipeline's order; for a cached stage, that of the run that made it.
 
@@ -174,15 +228,20 @@ def _ended_stages(parent: Record) -> dict[str, Record]:
     return _stages(parent)
 
 
+def report(record_id: str, path: str) -> str:
+    """A page that a stage stored with its record; empty if there is none."""
+    return mlflow(lambda records: records.file(record_id, path))
+
+
 def curves(stages_of_run: Mapping[str, Record]) -> list[Curve]:
-    """Loss curves of all training stages of a run."""
+    """The histories of CURVES of all training stages of a run."""
     return [
         curve for record in stages_of_run.values() for curve in (_ended_curves if record.ended else _curves)(record)
     ]
 
 
 def _curves(record: Record) -> list[Curve]:
-    return mlflow(lambda records: records.curves(record))
+    return mlflow(lambda records: records.curves(record, CURVES))
 
 
 @st.cache_data(max_entries=500, show_spinner=False, hash_funcs={Record: lambda record: record.id})

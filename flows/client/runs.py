@@ -2,8 +2,8 @@
 
 import json
 import os
-import re
 import shlex
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +18,23 @@ from components.running import progress
 from flows.client.values import REMEDY, FlowRun, LogLine, Refused, StageRun, Unavailable
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.graph import load_graph
+from flows.settings import project_root
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+<<<<<<< HEAD
 _PLAIN = re.compile(r"(?!(?:true|false|null|NaN|Infinity)$)[A-Za-z~./][\w~./,* -]*|(?!0\d)\d+(?:\.\d+)?[A-Z]")
 DEPLOYED = {"phiforge"}  # tags of our deployments, which all their runs have
 NOTE = "phiforge.note"  # label of a run with a person's note
+=======
+COMMANDS = {  # of `phiforge`, by flow
+    "pipeline": "run",
+    "corpus": "corpus",
+    "growth-study": "study",
+    "growth-law": "law",
+    "data-ablation": "ablation",
+}
+>>>>>>> baf7507b68dd0603b945de4369bb5e71bb38b23a
 PAGE, PAGES = 200, 5  # lines per request to the server, and maximum requests for the last lines
 
 
@@ -48,17 +59,14 @@ class Launch:
 
     @property
     def command(self) -> str:
-        """The shell command that starts the same run as `Runs.launch`."""
-        words = ["prefect", "deployment", "run", DEFINITIONS[self.flow].deployment]
-        for key, value in self.parameters.items():
-            # Prefect reads a value as JSON, or else as plain text.
-            plain = isinstance(value, str) and _PLAIN.fullmatch(value)
-            words += ["-p", f"{key}={value if plain else json.dumps(value, ensure_ascii=False)}"]
-        # Only the part after `=` is quoted, as a person would write it.
-        return " ".join(
-            f"{name}={shlex.quote(value)}" if equals else name
-            for name, equals, value in (word.partition("=") for word in words)
-        )
+        """The shell command that does the same on the terminal, from any folder of the project's machine."""
+        root, verb = project_root(), COMMANDS[self.flow]
+        words = [os.path.relpath(Path(sys.executable).with_name("phiforge"), root), verb]
+        for name, value in (("--profile", self.profile), ("--size", self.size), ("--text", self.text)):
+            words += [f"{name}={value}"] if value else []
+        for key, value in self.overrides.items():
+            words += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+        return f"cd {shlex.quote(str(root))} && {shlex.join(words)}"
 
 
 def flow_titles() -> dict[str, str]:
@@ -74,6 +82,12 @@ def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
     """
     definition = DEFINITIONS[flow]
     return {stage.name: stage.description for stage in load_graph(root, definition.file, definition.last)}
+
+
+def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, ...]]:
+    """The stages of a flow in the order in which they run, each with those that it needs; raises as `pipeline_stages`."""
+    definition = DEFINITIONS[flow]
+    return {stage.name: stage.deps for stage in load_graph(root, definition.file, definition.last)}
 
 
 class Runs:
@@ -128,20 +142,32 @@ class Runs:
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
         """The latest runs, newest first, without those that are scheduled for later."""
-        from prefect.client.schemas.filters import (
-            FlowFilter,
-            FlowFilterName,
-            FlowRunFilter,
-            FlowRunFilterExpectedStartTime,
-        )
+        from prefect.client.schemas.filters import FlowRunFilterExpectedStartTime as Expected
         from prefect.client.schemas.sorting import FlowRunSort
 
         until = datetime.now(UTC) + timedelta(minutes=1)  # clocks of machines differ a little
+        return self._runs(limit, FlowRunSort.EXPECTED_START_TIME_DESC, expected_start_time=Expected(before_=until))
+
+    def upcoming(self, limit: int = 5) -> list[FlowRun]:
+        """The next runs that are scheduled for later, soonest first."""
+        from prefect.client.schemas.filters import FlowRunFilterExpectedStartTime as Expected
+        from prefect.client.schemas.filters import FlowRunFilterState, FlowRunFilterStateType
+        from prefect.client.schemas.objects import StateType
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        after = Expected(after_=datetime.now(UTC) + timedelta(minutes=1))
+        waiting = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+        return self._runs(limit, FlowRunSort.EXPECTED_START_TIME_ASC, expected_start_time=after, state=waiting)
+
+    def _runs(self, limit: int, sort: Any, **conditions: Any) -> list[FlowRun]:
+        """Runs of the project's flows."""
+        from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter
+
         with self._client() as client:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(name=FlowFilterName(any_=list(DEFINITIONS))),
-                flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=until)),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                flow_run_filter=FlowRunFilter(**conditions),
+                sort=sort,
                 limit=min(limit, PAGE),
             )
             names = {flow: client.read_flow(flow).name for flow in {run.flow_id for run in runs}}
@@ -339,8 +365,12 @@ def _flow_run(run: Any, flow: str) -> FlowRun:
         flow=flow,
         text=given.get("text") or "",
         size=given.get("size") or "",
+<<<<<<< HEAD
         note=str((run.labels or {}).get(NOTE, "")),
         tags=tuple(sorted({*(run.tags or ())} - DEPLOYED)),
+=======
+        expected=run.expected_start_time,
+>>>>>>> baf7507b68dd0603b945de4369bb5e71bb38b23a
     )
 
 
