@@ -73,7 +73,26 @@ def retry(run: FlowRun) -> FlowRun:
     return launch(Launch(run.overrides, run.profile, run.flow, run.text, run.size))
 
 
-<<<<<<< HEAD
+def promote(version: str, reason: str) -> None:
+    """Make a version of the registered model the champion, by the command that does it on the terminal.
+
+    Raises:
+        StepError: this person may not, or the command refuses.
+    """
+    check()
+    command = [sys.executable, "-m", "flows.champion", "promote", version, "--reason", f"{reason} ({user()})"]
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise StepError((done.stderr.strip().splitlines() or ["error: it was stopped"])[-1].removeprefix("error: "))
+    record("promote", version, reason)
+    reads.forget()
+
+
+def program(name: str) -> str:
+    """The path of an installed command, from the project's folder."""
+    return os.path.relpath(Path(sys.executable).with_name(name), project_root())
+
+
 def change(run: FlowRun) -> None:
     """Give a run the name, the tags and the note of this value; raises as `launch` does."""
     check()
@@ -93,23 +112,3 @@ def delete(run: FlowRun) -> None:
         reads.mlflow(lambda records: records.delete(parent))
     record("delete", run.id, run.name)
     reads.forget()
-=======
-def promote(version: str, reason: str) -> None:
-    """Make a version of the registered model the champion, by the command that does it on the terminal.
-
-    Raises:
-        StepError: this person may not, or the command refuses.
-    """
-    check()
-    command = [sys.executable, "-m", "flows.champion", "promote", version, "--reason", f"{reason} ({user()})"]
-    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        raise StepError((done.stderr.strip().splitlines() or ["error: it was stopped"])[-1].removeprefix("error: "))
-    record("promote", version, reason)
-    reads.forget()
-
-
-def program(name: str) -> str:
-    """The path of an installed command, from the project's folder."""
-    return os.path.relpath(Path(sys.executable).with_name(name), project_root())
->>>>>>> baf7507b68dd0603b945de4369bb5e71bb38b23a

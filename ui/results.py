@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from components.running.contents import counted
 from flows.client import FlowRun, Record, scores
 from ui import reads
 from ui.text import compact, number
@@ -65,7 +66,8 @@ class Group:
 
     @property
     def name(self) -> str:
-        return self.run.name if len(self.members) == 1 else f"{self.run.name} and {len(self.members) - 1} more seeds"
+        more = len(self.members) - 1
+        return self.run.name + (f" and {counted(more, 'more seed')}" if more else "")
 
     @property
     def figures(self) -> dict[str, float]:

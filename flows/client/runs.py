@@ -22,11 +22,6 @@ from flows.settings import project_root
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-<<<<<<< HEAD
-_PLAIN = re.compile(r"(?!(?:true|false|null|NaN|Infinity)$)[A-Za-z~./][\w~./,* -]*|(?!0\d)\d+(?:\.\d+)?[A-Z]")
-DEPLOYED = {"phiforge"}  # tags of our deployments, which all their runs have
-NOTE = "phiforge.note"  # label of a run with a person's note
-=======
 COMMANDS = {  # of `phiforge`, by flow
     "pipeline": "run",
     "corpus": "corpus",
@@ -34,7 +29,8 @@ COMMANDS = {  # of `phiforge`, by flow
     "growth-law": "law",
     "data-ablation": "ablation",
 }
->>>>>>> baf7507b68dd0603b945de4369bb5e71bb38b23a
+DEPLOYED = {"phiforge"}  # tags of our deployments, which all their runs have
+NOTE = "phiforge.note"  # label of a run with a person's note
 PAGE, PAGES = 200, 5  # lines per request to the server, and maximum requests for the last lines
 
 
@@ -365,12 +361,9 @@ def _flow_run(run: Any, flow: str) -> FlowRun:
         flow=flow,
         text=given.get("text") or "",
         size=given.get("size") or "",
-<<<<<<< HEAD
+        expected=run.expected_start_time,
         note=str((run.labels or {}).get(NOTE, "")),
         tags=tuple(sorted({*(run.tags or ())} - DEPLOYED)),
-=======
-        expected=run.expected_start_time,
->>>>>>> baf7507b68dd0603b945de4369bb5e71bb38b23a
     )
 
 

@@ -45,16 +45,13 @@ class FlowRun:
     flow: str = "pipeline"
     text: str = ""  # paths of the text to train on; empty for the sources of its parameters
     size: str = ""  # the requested size; empty if there was none
-<<<<<<< HEAD
+    expected: datetime | None = None  # when it should start
     note: str = ""  # a person's
     tags: tuple[str, ...] = ()  # a person's, without those of the deployment
 
     @property
     def archived(self) -> bool:
         return ARCHIVED in self.tags
-=======
-    expected: datetime | None = None  # when it should start
->>>>>>> baf7507b68dd0603b945de4369bb5e71bb38b23a
 
     @property
     def active(self) -> bool:

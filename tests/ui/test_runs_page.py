@@ -57,7 +57,7 @@ def test_the_table_says_what_each_run_is_and_gave(open_page: Open) -> None:
         ({"of": "corpus"}, []),
         ({"sort": "large loss"}, ["calm-wren", "bright-otter", "quiet-falcon", "amber-lynx"]),
         ({"archived": "true"}, ["quiet-falcon", "amber-lynx", "calm-wren", "bright-otter", "old-heron"]),
-        ({"fold": "true"}, ["quiet-falcon", "amber-lynx", "calm-wren and 1 more seeds"]),
+        ({"fold": "true"}, ["quiet-falcon", "amber-lynx", "calm-wren and 1 more seed"]),
     ],
 )
 def test_filters_and_order_are_in_the_address(open_page: Open, query: dict[str, str], names: list[str]) -> None:
@@ -149,4 +149,4 @@ def test_the_same_seed_twice_is_one_seed() -> None:
     runs = [results.Result(flow_run(name, overrides={"seed": seed})) for name, seed in (("a", 1), ("b", 2), ("c", 1))]
     (group,) = results.folded(runs)
     assert [one.run.name for one in group.members] == ["a", "b"]
-    assert group.name == "a and 1 more seeds"
+    assert group.name == "a and 1 more seed"

@@ -43,9 +43,7 @@ def filters(figures: Sequence[str]) -> dict[str, Any]:
             "Find", placeholder="Name, note, tag, parameter or value", key="find", type="search",
             label_visibility="collapsed", width=300, **bound,
         )  # fmt: skip
-        kinds = st.pills(
-            "States", STATES, selection_mode="multi", key="state", label_visibility="collapsed", **bound
-        )
+        kinds = st.pills("States", STATES, selection_mode="multi", key="state", label_visibility="collapsed", **bound)
         with st.popover("View", icon=":material/tune:"):
             flow = st.selectbox("Flow", [ALL, *flow_titles()], key="of", **bound)
             order = st.selectbox("Sort by", [NEWEST, "duration", *figures], key="sort", **bound)
