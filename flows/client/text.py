@@ -28,22 +28,29 @@ class Looked(NamedTuple):
     overrides: dict[str, Any]
 
 
-def look(root: Path, wanted: Launch) -> Looked:
+def contents(root: Path, wanted: Launch) -> Contents:
     """Read a sample of a run's text, in a separate process and at most for some seconds, as the run will do.
 
     Raises:
         StepError: the text or a parameter is refused.
     """
-    overrides = dict(wanted.overrides)
-    if wanted.text:
-        overrides["ingestion.sources"] = sources_of(wanted.text, root)
-    asked = Asked(overrides, wanted.profile or None, size=wanted.size or None)
-    params = load_params(root / PARAMS_FILE, overrides, asked.profile)
-    contents = Contents(elsewhere=["python"])
-    if params.ingestion.names_own_text:
-        contents = survey(root, _with_least_parts(root, asked, params))
-    size = contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
-    return Looked(contents, size, sized(root, overrides, asked.profile, asked.size, size))
+    asked = _asked(root, wanted)
+    params = load_params(root / PARAMS_FILE, asked.overrides, asked.profile)
+    if not params.ingestion.names_own_text:
+        return Contents(elsewhere=["python"])
+    return survey(root, _with_least_parts(root, asked, params))
+
+
+def look(root: Path, wanted: Launch, found: Contents) -> Looked:
+    """The sizes that follow from a text; raises as `contents` does."""
+    asked = _asked(root, wanted)
+    size = found.total.text_bytes + UNKNOWN_BYTES * len(found.elsewhere)
+    return Looked(found, size, sized(root, asked.overrides, asked.profile, asked.size, size))
+
+
+def _asked(root: Path, wanted: Launch) -> Asked:
+    named = {"ingestion.sources": sources_of(wanted.text, root)} if wanted.text else {}
+    return Asked({**wanted.overrides, **named}, wanted.profile or None, size=wanted.size or None)
 
 
 def store(root: Path, files: Sequence[tuple[str, bytes]]) -> Path:

@@ -216,7 +216,7 @@ def last_cells(sides: Sides, figure: str, comparison: Comparison) -> list[str]:
             pairs = list(zip(group.all(figure), base.all(figure), strict=False))
             if len(pairs) == len(group.members) == len(base.members) > 1:
                 row = paired([[ours - theirs for ours, theirs in pairs]]).record() | {"needed": None}
-                shown += f"<br><small>{verdict(row, True)}{html(words(row))}</small>"
+                shown += f"<br><small>{verdict(row, True)}{html(words(row, 4))}</small>"
             else:
                 shown += f"<br><small>{value - base.figures[figure]:+.4f}</small>"
         cells.append(shown)
@@ -225,8 +225,8 @@ def last_cells(sides: Sides, figure: str, comparison: Comparison) -> list[str]:
     return cells
 
 
-def words(row: Mapping[str, Any]) -> str:
-    return difference_words(row).replace("not distinguishable", NOT_APART)
+def words(row: Mapping[str, Any], digits: int = 3) -> str:
+    return difference_words(row, digits).replace("not distinguishable", NOT_APART)
 
 
 def verdict(row: Mapping[str, Any], lower: bool) -> str:

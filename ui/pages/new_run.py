@@ -8,6 +8,7 @@ import streamlit as st
 
 from components.errors import StepError
 from components.params.sizing import WIDTHS
+from components.running.contents import Contents
 from flows.client import Launch, flow_titles, project_root
 from flows.client import text as texts
 from flows.client.plans import Outlook
@@ -23,18 +24,19 @@ FORM = "launch_form"  # increased when values change outside of the widgets, so 
 FIRST = "training"  # the section that is open without changes
 SIZES = ("", "auto", *WIDTHS)
 PATH, UPLOAD, EXAMPLE = "A path or address", "Upload files", "Example text"
-ESSENTIALS = (
-    "seed",
-    "small.tokens",
-    "large.tokens",
-    "small.learning_rate",
-    "large.learning_rate",
-    "training.context_length",
-    "training.batch_tokens",
-    "tokenization.vocab_size",
-    "synthesis.exercises",
-    "transfer.operator",
-)
+ESSENTIALS = {  # with their labels
+    "small.tokens": "training tokens, smaller model",
+    "large.tokens": "training tokens, larger model",
+    "small.learning_rate": "learning rate, smaller model",
+    "large.learning_rate": "learning rate, larger model",
+    "training.batch_tokens": "tokens per batch",
+    "training.context_length": "context length",
+    "tokenization.vocab_size": "vocabulary",
+    "synthesis.exercises": "exercises",
+    "transfer.operator": "growth operator",
+    "seed": "seed",
+}
+READING = ("ingestion", "validation", "curation")  # sections that decide what of a text is read
 LABELS = ("name", "tags", "note")  # of the run; not part of the address, because they are about one run
 STORED = ("text", "size", "profile", "flow")
 
@@ -115,19 +117,16 @@ def keep_source() -> None:
         state[FORM] += 1
 
 
-def draw(field: forms.Field, base: dict[str, Any], problem: str, place: str = "") -> None:
-    """One parameter: its widget, its meaning, and its default if it is changed.
-
-    Args:
-        place: of a field that is on the page twice.
-    """
+def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
+    """One parameter: its widget, its meaning, and its default if it is changed."""
     default = forms.lookup(base, field.key)
     value = state[CHANGED].get(field.key, default)
     changed = field.key in state[CHANGED] or field.key in state[DRAFTS]
     mark = "refused" if named(field, problem) else "changed" if changed else "plain"
-    with st.container(key=f"pf-field-{mark}-{place}{field.key.replace('.', '-')}", gap=None):
+    with st.container(key=f"pf-field-{mark}-{field.key.replace('.', '-')}", gap=None):
         fields.draw(
-            field, value, default, lambda _, answer: edit(field, answer, default), state[FORM], state[DRAFTS].get(field.key)
+            field, value, default, lambda _, answer: edit(field, answer, default), state[FORM], state[DRAFTS].get(field.key),
+            ESSENTIALS.get(field.key, ""),
         )  # fmt: skip
         note = field.description
         if field.group.count(".") and field.group.endswith(".epochs"):
@@ -191,9 +190,9 @@ def advanced(base: dict[str, Any], changed: dict[str, Any], problem: str) -> Non
         grid(members, base, problem)
 
 
-def own_text(looked: texts.Looked | StepError | None) -> None:
+def own_text(looked: texts.Looked | StepError, problem: str) -> None:
     """Where the text comes from, and what is in it."""
-    st.subheader("1 · Your text", anchor=False)
+    parts.step("1 · Your text")
     ways = [PATH, UPLOAD, EXAMPLE]
     way = st.segmented_control(
         "From", ways, default=state["launch_from"], required=True, key="widget_from", on_change=keep_source, args=(),
@@ -221,10 +220,10 @@ def own_text(looked: texts.Looked | StepError | None) -> None:
         st.caption(
             "Python's own library and documentation, about 10 MB of code and prose: a run of a few minutes to see how it all works."
         )
-    if isinstance(looked, StepError):
-        parts.error(looked)
-    elif looked:
+    if isinstance(looked, texts.Looked):
         contents_of(looked)
+    elif not problem:  # otherwise the card says it
+        parts.error(looked)
 
 
 def upload() -> None:
@@ -270,7 +269,7 @@ def contents_of(looked: texts.Looked) -> None:
 
 def dial(overlay: dict[str, Any]) -> None:
     """The size of the smaller model; everything else follows."""
-    st.subheader("2 · Size", anchor=False)
+    parts.step("2 · Size")
     fit = "fit the text" if state["launch_text"] else "as in the parameters"
     words = {"": fit, "auto": "fit text and machine"}
     options = [one for one in SIZES if one != "auto" or not state["launch_text"]]
@@ -291,9 +290,9 @@ def dial(overlay: dict[str, Any]) -> None:
 
 
 @st.cache_data(ttl=600, max_entries=50, show_spinner="Reading your text")
-def look(wanted: Launch, changed: int) -> texts.Looked:
-    """The contents of the text, looked at again when params.yaml has changed."""
-    return texts.look(project_root(), wanted)
+def contents(wanted: Launch, changed: int) -> Contents:
+    """The contents of the text, read again when params.yaml has changed."""
+    return texts.contents(project_root(), wanted)
 
 
 @st.cache_data(ttl=60, max_entries=50, show_spinner=False)
@@ -301,15 +300,19 @@ def outlook(wanted: Launch, looked: texts.Looked) -> Outlook:
     return plan_of(project_root(), wanted, looked)
 
 
-def looked_at(wanted: Launch) -> texts.Looked | StepError | None:
-    """What is known of the text; None for flows that take it from the parameters alone."""
+def looked_at(wanted: Launch) -> texts.Looked | StepError:
+    """What is known of the text, or why it is refused."""
+    matters = {key: value for key, value in wanted.overrides.items() if key.partition(".")[0] in READING}
     try:
-        return look(wanted, reads.params_changed())
+        found = contents(Launch(matters, wanted.profile, text=wanted.text, size=wanted.size), reads.params_changed())
+        return texts.look(project_root(), wanted, found)
     except StepError as error:
         return error
 
 
-def card(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: str, looked: Any) -> None:
+def card(
+    base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: str, looked: texts.Looked | StepError
+) -> None:
     """What will run: labels, differences, plan, command, and the button."""
     titles = flow_titles()
     choice("Preset", "flow", titles, lambda name: titles[name].capitalize())
@@ -335,8 +338,8 @@ def card(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: str
             problem = f"{key}: {error}"
     if problem:
         parts.error(problem)
-    refused = isinstance(looked, StepError) or bool(looked and looked.contents.refusal)
-    if not (problem or refused) and looked:
+    refused = isinstance(looked, StepError) or bool(looked.contents.refusal)
+    if not (problem or refused or isinstance(looked, StepError)):
         planned(looked)
     with st.expander("Command"):
         st.code(wanted().command, language="bash", wrap_lines=True)
@@ -426,7 +429,7 @@ def choice(label: str, name: str, options: Iterable[str], words: Callable[[str],
     st.selectbox(label, known, place, format_func=words, key=f"widget_{name}", on_change=keep, args=(name,))
 
 
-def based(looked: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def based(looked: texts.Looked | StepError) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values that the fields start from: the parameters with the sizes that follow; and those sizes."""
     base = reads.defaults(state["launch_profile"])
     if not isinstance(looked, texts.Looked):
@@ -443,7 +446,7 @@ def page() -> None:
     parts.heading("New run")
     if state["launch_profile"] not in reads.profiles():
         state["launch_profile"] = ""
-    looked = looked_at(wanted()) if state["launch_text"] or state["launch_size"] else None
+    looked = looked_at(wanted())
     try:
         base, overlay = based(looked)
     except StepError as error:
@@ -454,9 +457,9 @@ def page() -> None:
     problem = forms.check(base, state[CHANGED])
     form_side, run_side = st.columns([2, 1], gap="large")
     with form_side:
-        own_text(looked)
+        own_text(looked, problem)
         dial(overlay)
-        st.subheader("3 · Essentials", anchor=False)
+        parts.step("3 · Essentials")
         known = {field.key: field for field in forms.fields()}
         grid([known[key] for key in ESSENTIALS], base, problem)
         rest = [key for key in changed if key not in ESSENTIALS]
