@@ -39,7 +39,7 @@ from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.running.locks import WaitStopped  # noqa: E402
 from components.running.progress import Pace, parse  # noqa: E402
 from components.tracking import flat_numbers  # noqa: E402
-from flows import events, records, recovery  # noqa: E402
+from flows import events, measured, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
 from flows.definitions import CORPUS, DATA_ABLATION, GROWTH_LAW, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
 from flows.disk import Places, check_space  # noqa: E402
@@ -383,6 +383,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.outcomes[stage.name] = outcome
     events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
     if outcome.kind == "ran":
+        measured.write(run.home, run.place.root, stage, outcome.seconds, outcome.usage)
         run.lineage.stage_ran(stage.name, outcome.outs, run.cache.folder)
         return Completed(message=f"ran in {outcome.seconds:.1f} s")
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")
