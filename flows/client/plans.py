@@ -1,31 +1,43 @@
 """What a run would take, for a person who is about to start it."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from components.params import PARAMS_FILE, load_params
 from flows.client.runs import Launch
 from flows.client.text import Looked
 from flows.definitions import DEFINITIONS
-from flows.preview import planned
+from flows.plan import amount, duration, lines, plan_of, size
 
 
-@dataclass(frozen=True)
-class Outlook:
-    """Named figures, and sentences."""
+class Outlook(NamedTuple):
+    """A plan as named figures, the rest of it as labelled lines, and what happens to each stage."""
 
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    facts: list[tuple[str, str]]
+    lines: list[tuple[str, str]]
+    stages: list[tuple[str, str]]
+
+
+MODELS = ("small", "large")
+SHOWN = ("stages", *MODELS, "loss unknown", "calibrated by", "money")  # of the plan's lines
 
 
 def outlook(root: Path, wanted: Launch, looked: Looked) -> Outlook:
-    """The plan of a run on a text.
+    """The plan of a run on a text, on this machine.
 
     Raises:
-        StepError: a parameter or the definition of the pipeline is refused.
+        StepError: a parameter, the repository or the pipeline's definition is refused.
     """
-    definition = DEFINITIONS[wanted.flow]
-    found = planned(
-        root, load_params(root / PARAMS_FILE, looked.overrides, wanted.profile or None), definition, looked.bytes
+    made = plan_of(root, looked.overrides, wanted.profile or None, looked.bytes, definition=DEFINITIONS[wanted.flow])
+    facts = [
+        ("Time", "unknown" if made.seconds is None else duration(made.seconds)),
+        ("Memory", size(made.device_bytes)),
+        ("Disk", size(made.bytes)),
+        *(
+            (f"{model.name.capitalize()} model", amount(model.parameters))
+            for model in made.models
+            if model.name in MODELS
+        ),
+    ]
+    return Outlook(
+        facts, [line for line in lines(made) if line[0] in SHOWN], [(one.name, one.state) for one in made.stages]
     )
-    return Outlook([("Time", found.time), ("Stages", str(len(found.stages)))], [found.sizes])

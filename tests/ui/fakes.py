@@ -62,6 +62,18 @@ class Lists:
     def recent(self, limit: int) -> list[FlowRun]:
         return self.all
 
+    def upcoming(self, limit: int) -> list[FlowRun]:
+        return []
+
+    def usual_seconds(self) -> dict[str, float]:
+        return {}
+
+    def file(self, *_: str) -> str:
+        return ""
+
+    def document(self, *_: Any) -> None:
+        return None
+
     def get(self, run_id: str) -> FlowRun | None:
         return next((run for run in self.all if run.id == run_id), None)
 

@@ -339,8 +339,7 @@ def card(
     if problem:
         parts.error(problem)
     refused = isinstance(looked, StepError) or bool(looked.contents.refusal)
-    if not (problem or refused or isinstance(looked, StepError)):
-        planned(looked)
+    plan = st.container(key="pf-plan", gap="small")
     with st.expander("Command"):
         st.code(wanted().command, language="bash", wrap_lines=True)
     trouble, listening = reads.launch_trouble(state["launch_flow"])
@@ -361,6 +360,9 @@ def card(
             key="launch_start",
         ):
             start()
+    if isinstance(looked, texts.Looked) and not (problem or refused):
+        with plan:  # last, because it takes some seconds
+            planned(looked)
 
 
 def differences(changed: dict[str, tuple[Any, Any]]) -> None:
@@ -385,16 +387,23 @@ def differences(changed: dict[str, tuple[Any, Any]]) -> None:
 
 
 def planned(looked: texts.Looked) -> None:
-    """What the run would take."""
-    parts.label("Plan")
+    """What the run would take, and which stages are cached."""
     try:
-        found = outlook(wanted(), looked)
+        with st.spinner("Planning"):
+            found = outlook(wanted(), looked)
     except StepError as error:
         parts.error(error)
         return
+    parts.label("Plan")
     parts.facts([(name, html(value)) for name, value in found.facts])
-    for line in found.lines:
-        st.caption(plain(line))
+    with st.expander("Stages, models and money"):
+        for name, words in found.lines:
+            st.caption(f"**{plain(name)}**: {plain(words)}")
+        st.html(
+            '<ul class="pf-plan">'
+            + "".join(f"<li>{html(name)} <i>{html(word)}</i></li>" for name, word in found.stages)
+            + "</ul>"
+        )
 
 
 def wanted() -> Launch:
