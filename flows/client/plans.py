@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from components.params import PARAMS_FILE, Params, load_params
 from flows.client.runs import Launch
 from flows.client.text import Looked
 from flows.definitions import DEFINITIONS
@@ -18,7 +19,7 @@ class Outlook(NamedTuple):
 
 
 MODELS = ("small", "large")
-SHOWN = ("stages", *MODELS, "loss unknown", "calibrated by", "money")  # of the plan's lines
+SHOWN = ("stages", *MODELS, "loss unknown", "calibrated by")  # of the plan's lines
 
 
 def outlook(root: Path, wanted: Launch, looked: Looked) -> Outlook:
@@ -32,6 +33,7 @@ def outlook(root: Path, wanted: Launch, looked: Looked) -> Outlook:
         ("Time", "unknown" if made.seconds is None else duration(made.seconds)),
         ("Memory", size(made.device_bytes)),
         ("Disk", size(made.bytes)),
+        ("Money", _money(load_params(root / PARAMS_FILE, looked.overrides, wanted.profile or None))),
         *(
             (f"{model.name.capitalize()} model", amount(model.parameters))
             for model in made.models
@@ -40,4 +42,16 @@ def outlook(root: Path, wanted: Launch, looked: Looked) -> Outlook:
     ]
     return Outlook(
         facts, [line for line in lines(made) if line[0] in SHOWN], [(one.name, one.state) for one in made.stages]
+    )
+
+
+def _money(params: Params) -> str:
+    """What a paid teacher may cost; models are trained on this machine."""
+    teacher = params.synthesis.teacher
+    if teacher.kind != "openai":
+        return "none"
+    return (
+        f"at most {teacher.budget_money:g} for the teacher"
+        if teacher.budget_money
+        else "unknown: the teacher has no budget"
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -390,13 +391,13 @@ def planned(looked: texts.Looked) -> None:
     """What the run would take, and which stages are cached."""
     try:
         with st.spinner("Planning"):
-            found = outlook(wanted(), looked)
+            found = outlook(replace(wanted(), name="", note="", tags=()), looked)
     except StepError as error:
         parts.error(error)
         return
     parts.label("Plan")
     parts.facts([(name, html(value)) for name, value in found.facts])
-    with st.expander("Stages, models and money"):
+    with st.expander("Stages and models"):
         for name, words in found.lines:
             st.caption(f"**{plain(name)}**: {plain(words)}")
         st.html(
