@@ -95,7 +95,9 @@ def cells(groups: Sequence[results.Group], asked: dict[str, Any], figures: Seque
         "name": [clean(group.name, 200) for group in groups],
         "state": [[group.run.state] for group in groups],
     }
-    table["started"] = [group.run.started or group.run.created for group in groups]
+    for name in figures:  # first, so that a phone shows one
+        if name in columns:
+            table[name] = [group.figures.get(name) for group in groups]
     keys = dict.fromkeys(key for group in groups for key in results.differences(group.run))
     if asked["fold"]:
         table["seeds"] = [len(group.members) for group in groups]
@@ -107,15 +109,13 @@ def cells(groups: Sequence[results.Group], asked: dict[str, Any], figures: Seque
         table["differs from the default"] = [
             clean(results.changes(group.run, seeds=len(group.members) == 1), 1000) for group in groups
         ]
-    for name in figures:
-        if name in columns:
-            table[name] = [group.figures.get(name) for group in groups]
     if "tags" in columns:
         table["tags"] = [[clean(tag, 60) for tag in group.run.tags] for group in groups]
     if "note" in columns:
         table["note"] = [clean(group.run.note, 1000) for group in groups]
     if "flow" in columns:
         table["flow"] = [group.run.flow for group in groups]
+    table["started"] = [group.run.started or group.run.created for group in groups]
     table["minutes"] = [group.run.seconds / 60 if group.run.started else None for group in groups]
     return pd.DataFrame(table)
 
@@ -127,7 +127,7 @@ def configured(table: pd.DataFrame, figures: Sequence[str]) -> dict[str, Any]:
     states = sorted({one for cell in table["state"] for one in cell})
     found: dict[str, Any] = {
         "name": kinds.ButtonColumn(
-            "name", type="tertiary", alignment="left", pinned=True, width=190, key="runs_open", on_click=opened
+            "name", type="tertiary", alignment="left", pinned=True, width=150, key="runs_open", on_click=opened
         ),
         "state": kinds.MultiselectColumn(
             "state", options=states, color=[COLOURS.get(one, "gray") for one in states], width=115
@@ -143,7 +143,7 @@ def configured(table: pd.DataFrame, figures: Sequence[str]) -> dict[str, Any]:
         found[name] = kinds.NumberColumn(
             name,
             format="percent" if name.endswith(results.EXAM) else "%.3f",
-            width=135 if name.endswith(results.BITS) else 100,
+            width=130 if name.endswith(results.BITS) else 88,
         )
     return found
 
