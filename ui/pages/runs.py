@@ -11,7 +11,7 @@ from components.errors import StepError
 from flows.client import FlowRun, flow_titles
 from flows.client.values import ARCHIVED
 from ui import acts, banner, parts, reads, results
-from ui.text import clean, plain
+from ui.text import clean, number, plain
 
 MANY = 20  # rows, from which on the table scrolls
 EVERY = 3.0  # seconds between refreshes
@@ -104,7 +104,7 @@ def cells(groups: Sequence[results.Group], asked: dict[str, Any], figures: Seque
     if "parameters as columns" in columns:
         for key in keys:
             values = [results.differences(group.run).get(key) for group in groups]
-            table[key] = [None if value is None else clean(results.number(value), 1000) for value in values]
+            table.setdefault(key, [None if value is None else clean(number(value), 1000) for value in values])
     else:
         table["differs from the default"] = [
             clean(results.changes(group.run, seeds=len(group.members) == 1), 1000) for group in groups
