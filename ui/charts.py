@@ -14,6 +14,7 @@ from ui.text import html
 from ui.theme import PALETTE, colour
 
 PUBLISHED = "#7d8790"
+HIDDEN = 0.15  # share of training at the start, whose high losses would flatten the differences
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -101,7 +102,7 @@ def compared(curves: Sequence[tuple[int, Curve, Sequence[float]]], names: Sequen
     Args:
         curves: place of the side, curve, and its x in the axis' unit.
         names: of the sides.
-        axis: `tokens`, `FLOPs` or `time`.
+        axis: `tokens`, `FLOPs` or `time`. The losses of the start are out of view; a double click shows them.
     """
     figure = go.Figure()
     drawn: set[int] = set()
@@ -119,6 +120,8 @@ def compared(curves: Sequence[tuple[int, Curve, Sequence[float]]], names: Sequen
         )
         drawn.add(place)
     _finish(figure, [curve for _, curve, _ in curves], 380)
+    late = [y for _, curve, x in curves for at, y in zip(x, curve.y, strict=True) if at >= HIDDEN * x[-1]]
+    figure.update_yaxes(range=[min(late) - 0.05 * (max(late) - min(late)), max(late)])
     titles = {"FLOPs": "training FLOPs", "time": "seconds of training"}
     if axis in titles:
         figure.update_xaxes(title=titles[axis])

@@ -43,7 +43,7 @@ class Lists:
 
     Attributes:
         measured_on: by run, what differs from SAME.
-        scores: by run and model, the score of each of ten questions of two tasks.
+        scores: by run and model, the score of each question of five tasks.
         done: the acts it was asked for.
     """
 
@@ -129,8 +129,7 @@ class Lists:
     def examples(self, record: Record, metrics: Collection[str]) -> dict[str, Examples]:
         name, _, model = record.id.partition("-exam-")
         values = self.scores[name, model]
-        half = len(values) // 2
-        keys = [("one" if place < half else "two", str(place)) for place in range(len(values))]
+        keys = [(f"task {5 * place // len(values)}", str(place)) for place in range(len(values))]
         return {"acc": {key: (float(value), None) for key, value in zip(keys, values, strict=True)}}
 
     def curves(self, record: Record, *_: Any) -> list[Curve]:

@@ -92,7 +92,6 @@ def test_seeds_are_folded_and_their_interval_decides(open_page: Open) -> None:
     page = html(at)
     assert "wider and 2 more seeds" in page
     assert "mean of 3 seeds" in page
-    assert "1, 2, 3" in page, "the seeds of both sides"
     assert page.count("<th>") >= 3
     at = open_page("compare", history(), runs=",".join(ids), fold_seeds="false")
     assert "more seeds" not in html(at)

@@ -62,7 +62,7 @@ class Sides:
         self.rows: Rows = [["part", "name", *self.names]]
 
     def header(self) -> list[str]:
-        marks = ["<br><small>baseline</small>", *[""] * len(self.names)]
+        marks = [" <small>baseline</small>", *[""] * len(self.names)]
         return [parts.swatch(i) + html(name, 80) + marks[i] for i, name in enumerate(self.names)]
 
     def models(self, kind: str) -> list[str]:
@@ -145,12 +145,8 @@ def losses(sides: Sides) -> None:
         parts.empty("No losses", "None of these runs has trained a model yet.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        model = st.segmented_control(
-            "Model", models, default=models[0], required=True, key="model", label_visibility="collapsed", **BOUND
-        )
-        axis = st.segmented_control(
-            "Against", list(AXES), default="tokens", required=True, key="against", label_visibility="collapsed", **BOUND
-        )
+        model = one_of("Model", models, "model")
+        axis = one_of("Against", list(AXES), "against")
     stage = f"train_{model}"
     comparison = sides.compare(stage, compare_losses)
     if comparison.reason:
@@ -167,6 +163,15 @@ def losses(sides: Sides) -> None:
         else:
             st.caption("No curve: a run needs two validations.")
     finals(sides, models)
+
+
+def one_of(label: str, options: Sequence[str], key: str) -> str:
+    """A choice that stands in the page's address; none is shown if there is only one option."""
+    if len(options) == 1:
+        return options[0]
+    return st.segmented_control(
+        label, options, default=options[0], required=True, key=key, label_visibility="collapsed", **BOUND
+    )
 
 
 def curves(sides: Sides, stage: str, total: str) -> list[tuple[int, Any, list[float]]]:
@@ -252,22 +257,8 @@ def exam(sides: Sides) -> None:
         parts.empty("No scores", "The benchmarks of these runs logged no score.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        group = st.segmented_control(
-            "Rows", groups, default=groups[0], required=True, key="rows", label_visibility="collapsed", **BOUND
-        )
-        metric = (
-            st.segmented_control(
-                "Figure",
-                metrics,
-                default=metrics[0],
-                required=True,
-                key="figure",
-                label_visibility="collapsed",
-                **BOUND,
-            )
-            if len(metrics) > 1
-            else metrics[0]
-        )
+        group = one_of("Rows", groups, "rows")
+        metric = one_of("Figure", metrics, "figure")
     rows, said = [], []
     for model, stage in stages.items():
         comparison = sides.compare(stage, partial(compare_scores, what=f"Exam scores of {model}"))
