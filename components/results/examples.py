@@ -1,6 +1,6 @@
 """Scores of single examples, and paired differences over them of two models, or of two groups of seeds."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,6 @@ def difference(
     return paired(strata, clusters=clusters).record() | {"seeds": False}
 
 
-def told_apart(row: dict[str, Any] | None) -> bool:
+def told_apart(row: Mapping[str, Any] | None) -> bool:
     """Whether a difference's interval excludes 0."""
-    return bool(row) and row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
+    return row is not None and row["low"] is not None and (row["low"] > 0 or row["high"] < 0)

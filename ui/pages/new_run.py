@@ -412,10 +412,13 @@ def wanted() -> Launch:
     tags = tuple(dict.fromkeys(tag.strip() for tag in state["launch_tags"].split(",") if tag.strip()))
     return Launch(
         state[CHANGED],
-        *(state[f"launch_{name}"] for name in ("profile", "flow", "text", "size")),
-        state["launch_name"].strip(),
-        state["launch_note"].strip(),
-        tags,
+        profile=state["launch_profile"],
+        flow=state["launch_flow"],
+        text=state["launch_text"],
+        size=state["launch_size"],
+        name=state["launch_name"].strip(),
+        note=state["launch_note"].strip(),
+        tags=tags,
     )
 
 

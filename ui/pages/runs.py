@@ -244,7 +244,7 @@ def bar(chosen: Sequence[results.Group], shown: int, known: int) -> None:
         back = all(run.archived for run in members)
         st.button(
             "Take out of the archive" if back else "Archive", icon=":material/archive:", key="runs_archive",
-            on_click=do, args=(lambda: [acts.change(archived(run, not back)) for run in members],),
+            on_click=do, args=(lambda run: acts.change(archived(run, not back)), members),
         )  # fmt: skip
         with st.popover("Delete", icon=":material/delete:", key="runs_delete"):
             deletion(members)
@@ -267,12 +267,8 @@ def labels(members: Sequence[FlowRun]) -> None:
         if st.form_submit_button("Save", type="primary", width="stretch"):
             wanted = tuple(dict.fromkeys(tag.strip() for tag in tags.split(",") if tag.strip()))
             do(
-                lambda: [
-                    acts.change(
-                        labelled(run, wanted, common, name if single else run.name, note if single else run.note)
-                    )
-                    for run in members
-                ]
+                lambda run: acts.change(labelled(run, wanted, common, name or run.name, note if single else run.note)),
+                members,
             )
             st.rerun()
 
@@ -301,14 +297,15 @@ def deletion(members: Sequence[FlowRun]) -> None:
     )
     st.button(
         f"Delete {len(members)} runs" if len(members) > 1 else "Delete this run", type="primary", width="stretch",
-        key="runs_delete_sure", on_click=do, args=(lambda: [acts.delete(run) for run in members],),
+        key="runs_delete_sure", on_click=do, args=(acts.delete, members),
     )  # fmt: skip
 
 
-def do(act: Callable[[], object]) -> None:
-    """Do it, or say why not; nothing stays ticked."""
+def do(act: Callable[[FlowRun], None], members: Sequence[FlowRun]) -> None:
+    """Do it with each run, or say why not; nothing stays ticked."""
     try:
-        act()
+        for run in members:
+            act(run)
         state[CHOSEN] = set()
     except StepError as error:
         state["runs_trouble"] = str(error)
