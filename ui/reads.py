@@ -23,7 +23,6 @@ from flows.client import (
     StageRun,
     access,
     pipeline_graph,
-    pipeline_stages,
     project_root,
 )
 from flows.client.acts import Act
@@ -190,15 +189,24 @@ def launch_trouble(flow: str) -> tuple[str, bool]:
         return str(error), False
 
 
-@st.cache_data(ttl=30, show_spinner=False)
 def stages(flow: str = "pipeline") -> dict[str, str]:
     """Names of a flow's stages in the order of execution, with descriptions."""
-    return pipeline_stages(project_root(), flow)
+    return {name: description for name, (description, _) in outline(flow).items()}
 
 
-@st.cache_data(ttl=30, show_spinner=False)
 def graph(flow: str = "pipeline") -> dict[str, tuple[str, ...]]:
     """A flow's stages in the order of execution, each with the stages that it needs."""
+    return {name: needs for name, (_, needs) in outline(flow).items()}
+
+
+def outline(flow: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """A flow's stages in the order of execution, each with its description and the stages that it needs."""
+    files = [project_root() / "dvc.yaml", *sorted(project_root().glob("studies/*/dvc.yaml"))]
+    return _outline(flow, tuple(map(_changed, files)))
+
+
+@st.cache_resource(max_entries=50, show_spinner=False)
+def _outline(flow: str, changed: tuple[int, ...]) -> dict[str, tuple[str, tuple[str, ...]]]:
     return pipeline_graph(project_root(), flow)
 
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 import components  # noqa: F401 - sets the opt-outs of telemetry before any tool is imported
 from components.errors import StepError
-from flows.client import access
+from flows.client import access, pipeline_graph, project_root
 from ui import reads
 from ui.text import html
 
@@ -91,10 +91,12 @@ class Reports:
 
 
 def prepare() -> None:
-    """Import what the pages need, so that the first visitor does not wait for it."""
+    """Load what the pages need, so that the first visitor does not wait for it."""
     for name in SLOW:
         with contextlib.suppress(ImportError):  # the page that needs it says so
             importlib.import_module(name)
+    with contextlib.suppress(StepError):
+        pipeline_graph(project_root())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,8 +109,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     os.environ.update(IMPATIENT)
+    from streamlit.runtime.pages_manager import PagesManager
     from streamlit.starlette import App
 
+    # Else the first visitor of a page's own address gets that file alone: Streamlit's older kind of pages.
+    PagesManager.uses_pages_directory = False
     threading.Thread(target=prepare, daemon=True, name="prepare").start()
     try:
         auth = access.given_auth(os.environ)

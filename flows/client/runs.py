@@ -70,20 +70,19 @@ def flow_titles() -> dict[str, str]:
     return {name: definition.title for name, definition in DEFINITIONS.items()}
 
 
-def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
-    """Names of a flow's stages in the order in which they run, with their descriptions.
+def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The stages of a flow in the order in which they run, each with its description and the stages that it needs.
 
     Raises:
         StepError: its dvc.yaml is missing or broken.
     """
     definition = DEFINITIONS[flow]
-    return {stage.name: stage.description for stage in load_graph(root, definition.file, definition.last)}
+    return {stage.name: (stage.description, stage.deps) for stage in load_graph(root, definition.file, definition.last)}
 
 
-def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, ...]]:
-    """The stages of a flow in the order in which they run, each with those that it needs; raises as `pipeline_stages`."""
-    definition = DEFINITIONS[flow]
-    return {stage.name: stage.deps for stage in load_graph(root, definition.file, definition.last)}
+def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
+    """Names of a flow's stages in the order in which they run, with their descriptions; raises as `pipeline_graph`."""
+    return {name: description for name, (description, _) in pipeline_graph(root, flow).items()}
 
 
 class Runs:
