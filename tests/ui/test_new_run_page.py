@@ -60,8 +60,14 @@ def test_own_text_is_shown_before_the_run_and_sizes_follow_from_it(open_page: Op
     assert "Every parameter is at its default." in page, "what follows from the size is not a person's change"
     assert f"{notes}" in at.code[0].value
     assert "smaller model" in page
-    at = open_page("new_run", Lists(), text=str(notes), size="3M")
-    assert "3M" in said(at)
+
+
+def test_text_and_size_are_given_to_the_run(open_page: Open, notes: Path) -> None:
+    lists = Lists()
+    at = open_page("new_run", lists, text=str(notes), size="0.6M")
+    assert at.text_input(key="widget_text").value == str(notes)
+    settle(at.button(key="launch_start").click().run())
+    assert lists.done == [("launch", Launch({}, "", "pipeline", str(notes), "0.6M"))]
 
 
 def test_text_that_is_too_little_or_missing_cannot_be_started(open_page: Open, tmp_path: Path) -> None:
