@@ -59,7 +59,7 @@ def test_own_text_is_shown_before_the_run_and_sizes_follow_from_it(open_page: Op
     assert field(at, "small.tokens").value != Params().small.tokens, "the field shows what the run will take"
     assert "Every parameter is at its default." in page, "what follows from the size is not a person's change"
     assert f"{notes}" in at.code[0].value
-    assert "smaller model" in page
+    assert "<dt>Small model</dt>" in page
 
 
 def test_text_and_size_are_given_to_the_run(open_page: Open, notes: Path) -> None:
