@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.params import PARAMS_FILE, Params, load_params
+from components.planning.plan import RUNS
 from flows.client.runs import Launch
 from flows.client.text import Looked
 from flows.definitions import DEFINITIONS
@@ -29,7 +30,9 @@ def outlook(root: Path, wanted: Launch, looked: Looked) -> Outlook:
         StepError: a parameter, the repository or the pipeline's definition is refused.
     """
     made = plan_of(root, looked.overrides, wanted.profile or None, looked.bytes, definition=DEFINITIONS[wanted.flow])
+    states = [one.state for one in made.stages]
     facts = [
+        ("Runs", f"{states.count(RUNS)} of {len(states)} stages"),
         ("Time", "unknown" if made.seconds is None else duration(made.seconds)),
         ("Memory", size(made.device_bytes)),
         ("Disk", size(made.bytes)),
