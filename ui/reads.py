@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from components.errors import StepError
 from components.params import load_params, profile_names
 from flows.client import (
     Curve,
@@ -19,8 +18,10 @@ from flows.client import (
     LogLine,
     Record,
     Records,
+    Refused,
     Runs,
     StageRun,
+    Unavailable,
     access,
     pipeline_graph,
     project_root,
@@ -182,11 +183,14 @@ def profiles() -> list[str]:
 
 @st.cache_data(ttl=SOON, show_spinner=False)
 def launch_trouble(flow: str) -> tuple[str, bool]:
-    """The reason why a run of a flow cannot be launched now (may be empty), and whether a worker waits for runs."""
+    """The reason why a run of a flow cannot be launched now (may be empty), and whether a worker waits for runs. Of a server
+    that is away, the banner says all."""
     try:
         return "", prefect(lambda runs: runs.ready(flow))
-    except StepError as error:
+    except Refused as error:
         return str(error), False
+    except Unavailable:
+        return "", True
 
 
 def stages(flow: str = "pipeline") -> dict[str, str]:

@@ -65,7 +65,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(address: str, process: subprocess.Popen, seconds: float = 120) -> None:
+def wait_for(address: str, process: subprocess.Popen, seconds: float = 300) -> None:
     """Until an address answers with 200; fails when the process ends first."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -151,8 +151,8 @@ def health() -> None:
         ("Prefect", "away" if "Prefect" in away else "answers", "bad" if "Prefect" in away else "good"),
         (
             "Worker",
-            "unknown" if trouble else "waits for runs" if listening else "none is running",
-            "quiet" if trouble else "good" if listening else "warn",
+            "unknown" if trouble or "Prefect" in away else "waits for runs" if listening else "none is running",
+            "quiet" if trouble or "Prefect" in away else "good" if listening else "warn",
         ),
         ("MLflow", "away" if "MLflow" in away else "answers", "bad" if "MLflow" in away else "good"),
     ]
