@@ -104,7 +104,8 @@ def _seen(
     project: Project, same: Sequence[Checkpoint], rows: Rows, known: dict[Reading, dict[str, Any]]
 ) -> dict[str, Any] | None:
     """What a checkpoint has read of the documents; None if nothing."""
-    first, links = same[0], []
+    first = same[0]
+    links: list[dict[str, Any]] = []
     for via, lineage in first.links():
         reading = Reading.of(lineage)
         found = rows.get((reading.fingerprint, "train")) if reading else None

@@ -168,9 +168,9 @@ def _run(project: Project, given: str) -> Start | None:
                 if state.outs.get(path, ("", ""))[1] == md5:
                     return Start("run", given, state, path, run=run, flow_run=flow_run)
         return Start("run", given, run=run, flow_run=flow_run)
-    state = next((state for state in project.states if given in (state.name, f"run-{state.name}")), None)
-    if state:
-        return Start("run", given, state, [*state.outs][-1], flow_run=flow_run)
+    named = next((state for state in project.states if given in (state.name, f"run-{state.name}")), None)
+    if named:
+        return Start("run", given, named, [*named.outs][-1], flow_run=flow_run)
     return Start("run", given, flow_run=flow_run) if flow_run else None
 
 

@@ -245,7 +245,7 @@ def _of_mlflow(runs: Runs) -> Iterator[State]:
     for run in runs.pipelines:
         stages = {}
         for name, outs in run.outputs.items():
-            maker = runs.maker(outs.values())
+            maker = runs.maker(name, outs.values())
             deps = maker.hashes("dvc.deps") if maker else {}
             stages[name] = {"outs": _entries(outs), "deps": _entries(deps)}
         if stages:

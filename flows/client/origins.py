@@ -81,7 +81,7 @@ def _of_file(path: Path) -> tuple[list[Run], list[Version]]:
         rows = database.execute(
             "SELECT run_uuid, name, status, start_time FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time"
         )
-        runs = [_run(*row, tags=tags.get(row[0], {})) for row in rows]
+        runs = [_run(*row, tags.get(row[0], {})) for row in rows]
         return runs, list(_versions(database))
     return [], []
 
@@ -121,7 +121,8 @@ def _of_server(tracking: Tracking) -> tuple[list[Run], list[Version]]:
     with tracking.errors():
         client = tracking.client
         experiments = [found.experiment_id for found in client.search_experiments()]
-        runs, page = [], ""
+        runs: list[Run] = []
+        page = ""
         while len(runs) < MOST_RUNS:
             found = client.search_runs(experiments, max_results=1000, page_token=page or None)
             runs += [
