@@ -63,7 +63,7 @@ def spans(folder: Path) -> Row:
     return {"build_s": built, "bytes": (folder / "index").stat().st_size, "spans_s": median(seconds)}
 
 
-def main() -> None:
+def main() -> int:
     made_parser = parser(__doc__)
     made_parser.add_argument("--runs", type=int, default=200)
     made_parser.add_argument("--documents", type=int, default=1_000_000)
@@ -87,8 +87,8 @@ def main() -> None:
     report.target("slowest trace, CPU seconds", slowest, SECONDS, at_least=False)
     report.target("spans of a text, CPU seconds", found["spans_s"], SPAN_SECONDS, at_least=False)
     report.measurements = {"traces": rows, "spans": found}
-    report.finish(given)
+    return report.finish(given)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from components.errors import StepError
 from components.running.revision import git
-from components.tracing.checkpoints import Checkpoint, Reading, TokenSet
+from components.tracing.checkpoints import Checkpoint, Places, Reading, TokenSet
 from components.tracing.documents import CURATED, WRITTEN, exactly, find_sets, joined
 from components.tracing.project import Project
 from components.tracing.runs import Run
@@ -196,6 +196,7 @@ def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> 
     if one is None:
         return total
     read: dict[str, np.ndarray] = {}
+    places: dict[tuple[str, int], Places] = {}
     for via, lineage in one.links():
         reading = Reading.of(lineage)
         tokens = project.tokens.get(reading.fingerprint) if reading else None
@@ -205,9 +206,12 @@ def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> 
                 f"the tokens that {via} has read are not on this machine; get them with: phiforge pull data/tokens"
             )
             continue
-        exposure = reading.exposure(tokens, integers(table["start"]), integers(table["length"]))
-        read[tokens.fingerprint] = read.get(tokens.fingerprint, 0) + exposure.tokens
-        total["links"].append({"via": via, "steps": reading.steps, "tokens": int(exposure.tokens.sum())})
+        key = tokens.fingerprint, reading.length
+        if key not in places:
+            places[key] = Places.of(integers(table["start"]), integers(table["length"]), tokens, reading.length)
+        exposure = reading.exposure(tokens, places[key])
+        read[tokens.fingerprint] = read.get(tokens.fingerprint, 0) + exposure.by_document
+        total["links"].append({"via": via, "steps": reading.steps, "tokens": exposure.tokens})
     for fingerprint, counts in read.items():
         total["groups"] += _groups(project, project.tokens[fingerprint], counts)
     total["documents"] = sum(group["documents"] for group in total["groups"])

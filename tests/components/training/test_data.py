@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from components.tokens import Tokens
 from components.order import PhasedOrder, SequenceOrder
+from components.tokens import Tokens
 from components.training.data import BatchLoader, HeldOut, HeldOutLoss, by_sequence
 
 
