@@ -1,6 +1,6 @@
 """From documents forward to every checkpoint that has read them, how often and at which steps, and to its scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.tracing.checkpoints import SPLITS, Checkpoint, Places, Reading, TokenSet
-from components.tracing.documents import COLUMNS, FINDERS, RAW, describe, drops, find_sets, needs
+from components.tracing.documents import FINDERS, RAW, Condition, drops, find_sets, needs
 from components.tracing.project import Project
 from components.tracing.starts import Start
 from components.tracing.states import integers
@@ -82,7 +82,7 @@ def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
     return found | {"missing": missing}
 
 
-def _named(ids: pa.Array, given: str) -> Callable[[pa.Table], Any]:
+def _named(ids: pa.Array, given: str) -> Condition:
     """Rows with one of the ids; without ids, those whose id begins with what was given."""
     return lambda rows: pc.is_in(rows["id"], ids) if len(ids) else pc.starts_with(rows["id"], given)
 
@@ -103,9 +103,8 @@ def _chosen(project: Project, start: Start, shown: int) -> tuple[pa.Array, list[
         ids.append(matched["id"].combine_chunks())
         if len(described) < shown:
             known = {(one["id"], one["stage"]) for one in described}
-            rows = place.read(COLUMNS, condition).slice(0, shown).to_pylist()
-            new = [describe(row, place) for row in rows if (row["id"], place.stage) not in known]
-            described += new[: shown - len(described)]
+            new = place.describe(columns, condition, shown)
+            described += [one for one in new if (one["id"], one["stage"]) not in known][: shown - len(described)]
     together = pc.unique(pa.chunked_array(ids, type=pa.string()))
     return together, described, len(together)
 

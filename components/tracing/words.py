@@ -126,6 +126,10 @@ def _groups(documents: Mapping[str, Any]) -> Iterator[str]:
         )
     if rest := groups[SHOWN_GROUPS:]:
         yield f"  {sum(one['documents'] for one in rest):>8,} in {len(rest)} further groups (--json lists them)"
+    if documents["shown"]:
+        yield "most read"
+    for one in documents["shown"]:
+        yield from _document(one)
 
 
 def _forward(found: Mapping[str, Any]) -> Iterator[str]:

@@ -43,7 +43,7 @@ def trace(project: Project, given: str, kind: str = "", shown: int = 5) -> dict[
         StepError: nothing has this name.
     """
     start = resolve(project, given, kind)
-    return forward(project, start, shown) if start.kind in FORWARD else backward(project, start)
+    return forward(project, start, shown) if start.kind in FORWARD else backward(project, start, shown)
 
 
 def cache_of(root: Path) -> Path:

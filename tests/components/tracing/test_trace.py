@@ -48,6 +48,8 @@ ON: dict[str, tuple[Callable[[Made], str], str, Callable[[Made, dict[str, Any]],
     "a prompt": (lambda made: "exercises", "prompt", lambda made, row: row["kind"] == "textbook"),
 }
 
+FIRST = 3  # the run that started first
+
 
 @pytest.mark.parametrize("name", BACK)
 def test_a_result_leads_back_to_its_run_commit_parameters_and_documents(
@@ -56,9 +58,12 @@ def test_a_result_leads_back_to_its_run_commit_parameters_and_documents(
     give, kind, number = BACK[name]
     found = trace(project, give(made))
     assert found["start"]["kind"] == kind
-    assert found["run"]["flow_run"] == made.flow_runs[number]
+    maker = (
+        FIRST if kind in ("question", "output") else number
+    )  # all runs share these, and a cached stage's maker counts
+    assert found["run"]["flow_run"] == made.flow_runs[maker]
     assert found["run"]["started_by"] == "ada, deployment nightly"
-    assert found["source"]["commit"] == f"{number:040x}"
+    assert found["source"]["commit"] == f"{maker:040x}"
     assert found["stages"][0]["stage"] == "ingest"
     if number < 3:  # MLflow's tags have no parameters
         assert found["parameters"]["seed"] == number + 1
@@ -163,10 +168,13 @@ def test_an_unknown_name_is_refused(given: str, kind: str, project: Project) -> 
         trace(project, given, kind)
 
 
-def test_each_lock_is_parsed_once(made: Made, project: Project) -> None:
-    assert len(project.states) == 4
-    kept = list((made.root / ".phiforge" / "tracing" / "locks").iterdir())
-    assert len(kept) == 3
-    kept[0].write_text("{}", encoding="utf-8")  # an unreadable record would be noticed
-    assert len(Project(made.root, project.cache, project.places, project.runs).states) < 5
-    kept[0].unlink()
+def test_each_lock_is_parsed_once(made: Made, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [state.kind for state in project.states] == ["main", "workspace", "experiment", "MLflow"]
+    monkeypatch.setattr("ruamel.yaml.YAML", None)
+    assert Project(made.root, project.cache, project.places, project.runs).states == project.states
+
+
+def test_a_damaged_record_of_a_lock_is_made_again(made: Made, project: Project) -> None:
+    for kept in project.states and (made.root / ".phiforge" / "tracing" / "locks").iterdir():
+        kept.write_text("{", encoding="utf-8")
+    assert Project(made.root, project.cache, project.places, project.runs).states == project.states
