@@ -29,7 +29,7 @@ class Lineage:
     def __init__(self, home: Path, root: Path, flow_run_id: str, name: str) -> None:
         self.home, self.root, self.flow_run_id, self.name = Path(home), Path(root), flow_run_id, name
         self.run_id = ""
-        self.facts: dict[str, Any] = {}  # overrides, profile, workspace: logged when the run is created
+        self.facts: dict[str, Any] = {}  # overrides, profile, workspace, kind, parent: logged when the run is created
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -55,7 +55,7 @@ class Lineage:
         self._client = client(self.home)
         experiment_id = ensure_experiment(self._client)
         tags = source_tags(self.root) | {
-            "pipeline.source": "prefect",
+            "pipeline.source": self.facts.get("kind", "prefect"),
             "prefect.flow_run_id": self.flow_run_id,
             "prefect.flow_run_name": self.name,
             "mlflow.source.name": "flows/pipeline.py",
@@ -63,9 +63,9 @@ class Lineage:
         }
         if "git.commit" in tags:
             tags["mlflow.source.git.commit"] = tags["git.commit"]  # for MLflow's own pages
-        for name in ("workspace", "profile"):
+        for name, tag in (("workspace", "workspace"), ("profile", "profile"), ("parent", "mlflow.parentRunId")):
             if self.facts.get(name):
-                tags[name] = str(self.facts[name])
+                tags[tag] = str(self.facts[name])
         run = self._client.create_run(experiment_id, run_name=self.name, tags=tags)
         self.run_id = run.info.run_id
         for key, value in self.facts.get("overrides", {}).items():
