@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.order import PhasedOrder, initial_lineage, sequence_borders, sequences_before
+from components.order import MOST_TOKENS, PhasedOrder, initial_lineage, sequence_borders, sequences_before
 from components.tokens import INDEX, MANIFEST, phase_positions
 from components.tracing.states import Files, State, read_columns
 
@@ -73,11 +73,16 @@ class Reading:
         """From the lineage of a training run; None for another step or form."""
         try:
             settings = lineage["params"]["training"]
-            length, fingerprint, seed = settings["context_length"], lineage["tokens_fingerprint"], lineage["seed"]
-            before = sequences_before(initial_lineage(lineage), fingerprint, length, seed)
-            return cls(fingerprint, seed, length, settings["batch_tokens"] // length, lineage["steps"], before)
-        except (KeyError, TypeError, ZeroDivisionError):
+            numbers = settings["context_length"], settings["batch_tokens"], lineage["seed"], lineage["steps"]
+            fingerprint = lineage["tokens_fingerprint"]
+        except (KeyError, TypeError):
             return None
+        length, batch, seed, steps = numbers
+        known = all(isinstance(one, int) for one in numbers) and isinstance(fingerprint, str)
+        if not known or min(length, steps) < 1 or batch < length or seed < 0 or steps * batch > MOST_TOKENS:
+            return None
+        before = sequences_before(initial_lineage(lineage), fingerprint, length, seed)
+        return cls(fingerprint, seed, length, batch // length, steps, before)
 
     def exposure(self, tokens: TokenSet, places: "Places") -> "Exposure":
         """What the run has read of some documents, in places of sequences of `length` tokens."""

@@ -15,9 +15,10 @@ from typing import Any
 from components.foreign.addresses import local_path
 from components.tracing.backward import backward
 from components.tracing.forward import forward
+from components.tracing.kinds import FORWARD
 from components.tracing.project import Project
 from components.tracing.runs import FlowRun, Run, Runs, Version
-from components.tracing.starts import FORWARD, resolve
+from components.tracing.starts import resolve
 from components.tracking import WEIGHTS
 from flows.client.registry import DECISION, MOST_VERSIONS
 from flows.client.tracking import Tracking
@@ -36,7 +37,7 @@ def trace(project: Project, given: str, kind: str = "", shown: int = 5) -> dict[
     """The trace of a word, backward or forward as its kind demands.
 
     Args:
-        kind: one of `components.tracing.starts.KINDS`; empty to try all of them.
+        kind: one of `components.tracing.kinds.KINDS`; empty to try all of them.
         shown: maximum documents described one by one.
 
     Raises:
@@ -81,7 +82,7 @@ def _of_file(path: Path) -> tuple[list[Run], list[Version]]:
         rows = database.execute(
             "SELECT run_uuid, name, status, start_time FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time"
         )
-        runs = [_run(*row, tags.get(row[0], {})) for row in rows]
+        runs = [_run(run, name, status, started, tags.get(run, {})) for run, name, status, started in rows]
         return runs, list(_versions(database))
     return [], []
 
