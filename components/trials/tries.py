@@ -160,9 +160,7 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
         pair = {arm: measure(Asked(arm, done["seed"], forms.SEALED, metric)) for arm in (BASE, OURS)}
         if reason := comparison(metric, pair).reason:
             return _end(ledger, found, NOT_COMPARABLE, f"The re-test cannot be read. {reason}", **_spread(found, state))
-        sign = question.sign if metric == question.of else metric.sign
-        row = _row(question, done["seed"], pair) | {"metric": metric.name}
-        row["improvement"] = sign * (pair[OURS].value - pair[BASE].value)
+        row = _row(question, done["seed"], pair) | {"metric": metric.name}  # for a loss, bits fall with it too
         with ledger.writing():
             ledger.append(found.number, SEALED, **row)
         found = _open(ledger, found.number)
@@ -170,7 +168,7 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
     low, high = interval(again, RETEST)
     same = metric == question.of
     holds = low is not None and high is not None and (low > 0 if same else high >= 0)
-    asked = "improves there too" if same else "is not worse there"
+    asked = "improves there too" if same else "does not go the other way"
     text = (
         f"{verdict_text(question, state)} On the sealed half of the exam {metric.name} {asked if holds else 'does not hold'}: "
         f"{again.value:+.4f} [{low:+.4f}, {high:+.4f}] (90% interval over {again.n} seeds)."
