@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
             print(json.dumps(Question.model_json_schema(), indent=2))
         elif arguments.hypothesis is None and arguments.question is None:
             tries = ledger_of(root).tries()
-            found = [one.record() for one in tries]
-            print(json.dumps(found, indent=2) if arguments.json else printable_text(lab_book(tries)))
+            listed = json.dumps([one.record() for one in tries], indent=2)
+            print(listed if arguments.json else printable_text(lab_book(tries)))
         else:
             found = ask(root, question_of(root, arguments), arguments.by)
             print(json.dumps(found, indent=2) if arguments.json else printable_text(_ending(found)))

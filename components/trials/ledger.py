@@ -159,7 +159,7 @@ def page(one: Try) -> list[str]:
         figures = [*(f"{cell:.4f}" for cell in cells), *(f"{found[key]:.3g}" for key in ("evidence", "against"))]
         lines.append(f"| {row['seed']} | {' | '.join(figures)} |")
     if one.sealed:
-        cells = ", ".join(f"seed {row['seed']} {row['improvement']:+.4f}" for row in one.sealed)
-        lines += ["", f"On the sealed half of the exam, `{one.sealed[0]['metric']}` improves by: {cells}."]
+        again = ", ".join(f"seed {row['seed']} {row['improvement']:+.4f}" for row in one.sealed)
+        lines += ["", f"On the sealed half of the exam, `{one.sealed[0]['metric']}` improves by: {again}."]
     verdict = f"**{one.verdict['outcome'].capitalize()}.** {one.verdict['text']}" if one.verdict else "Not finished."
     return [*lines, "", verdict]
