@@ -18,6 +18,7 @@ from components.trials.figures import HIGHER, Measurement, Metric, comparison, m
 from components.trials.folding import family_differences, paired_figures
 from components.trials.forms import OPEN, PART, read_form, refuse_chosen
 from components.trials.ledger import (
+    CLOSED,
     CONFIRMED,
     NOT_COMPARABLE,
     NOT_CONFIRMED,
@@ -168,13 +169,24 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
     low, high = interval(again, RETEST)
     same = metric == question.of
     holds = low is not None and high is not None and (low > 0 if same else high >= 0)
-    asked = "improves there too" if same else "does not go the other way"
+    outcome = ("improves too" if same else "does not get worse") if holds else "does not bear it out"
     text = (
-        f"{verdict_text(question, state)} On the sealed half of the exam {metric.name} {asked if holds else 'does not hold'}: "
+        f"{verdict_text(question, state)} On the sealed half of the exam {metric.name} {outcome}: "
         f"{again.value:+.4f} [{low:+.4f}, {high:+.4f}] (90% interval over {again.n} seeds)."
     )
     facts = _spread(found, state) | {"sealed": {"metric": metric.name, "mean": again.value, "low": low, "high": high}}
     return _end(ledger, found, CONFIRMED if holds else NOT_CONFIRMED, text, **facts)
+
+
+def close(ledger: Ledger, number: int, reason: str) -> Try:
+    """End a try without an answer, such as one whose runs fail; it keeps its share of the budget.
+
+    Raises:
+        StepError: there is no such open try, or the reason is empty.
+    """
+    if not reason.strip():
+        raise StepError("closing a try: the reason is empty; expected a text; give --reason 'TEXT'")
+    return _end(ledger, _open(ledger, number), CLOSED, reason.strip())
 
 
 def improvements(rows: list[dict[str, Any]]) -> list[float]:
