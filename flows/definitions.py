@@ -78,6 +78,14 @@ DATA_ABLATION = Definition(
 PART = replace(PIPELINE, flow="part", title="a part of the pipeline for a try or a sweep")
 TRY = replace(PIPELINE, flow="try", title="a try")
 SWEEP = replace(PIPELINE, flow="sweep", title="a sweep")
+WITHOUT = Definition(
+    "without",
+    "the study of counterfactuals",
+    "studies/without/dvc.yaml",
+    Path("reports/without/result.json"),
+    Path("reports/without/result/without.md"),
+    Path("reports/without/result/index.html"),
+)
 DEFINITIONS = {
-    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION)
+    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION, WITHOUT)
 }

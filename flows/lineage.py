@@ -5,7 +5,9 @@ that runs has a child run. A step with curves or a model to log opens its child 
 module opens it from the step's notes. This module adds the hashes that DVC computes after a stage.
 """
 
+import getpass
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +59,7 @@ class Lineage:
             "prefect.flow_run_id": self.flow_run_id,
             "prefect.flow_run_name": self.name,
             "mlflow.source.name": "flows/pipeline.py",
+            "mlflow.user": user_name(),
         }
         if "git.commit" in tags:
             tags["mlflow.source.git.commit"] = tags["git.commit"]  # for MLflow's own pages
@@ -118,6 +121,14 @@ class Lineage:
 
     def _children(self, condition: str) -> list[Any]:
         return children(self._client, self.run_id, condition)
+
+
+def user_name() -> str:
+    """Who started this process, by the operating system's name; the number of a user without a name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def client(home: Path) -> Any:

@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from components.exclusions import rules_of
 from components.params.section import Fraction, Section, refuse_repeats
+
+EVERYTHING = "everything"  # the item that leaves out nothing
 
 
 class BenchmarkingParams(Section):
@@ -156,6 +159,39 @@ class AblationParams(Section):
         refuse_repeats(self, "arms", "seeds", "baseline_horizons")
         if 1.0 in self.baseline_horizons:
             raise ValueError(f"baseline_horizons {self.baseline_horizons} has 1.0, which every arm has; leave it out")
+        return self
+
+
+class WithoutParams(Section):
+    """The models that the study of counterfactuals trains: studies/without/dvc.yaml, docs/counterfactuals.md."""
+
+    items: list[str] = Field(
+        [EVERYTHING, "kind=textbook", "kind=exercise"],
+        min_length=2,
+        description=(
+            "Documents to leave out, one model each, such as family=planets, kind=code, license=MIT, source=NAME or "
+            "document=ID, joined by + to leave out several; everything leaves out none, and the others are compared with it"
+        ),
+    )
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        [1], min_length=1, description="Random seeds of weights and data order, one training run per seed and item"
+    )
+    large: bool = Field(False, description="Also grow each small model and train the larger one")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Number of CPU threads per training run; as many runs train at once as a pipeline run may",
+    )
+
+    @model_validator(mode="after")
+    def _items_can_be_compared(self) -> "WithoutParams":
+        refuse_repeats(self, "items", "seeds")
+        if EVERYTHING not in self.items:
+            raise ValueError(f"items lacks {EVERYTHING!r}, which the others are compared with; add it")
+        for item in self.items:
+            if item != EVERYTHING:
+                rules_of(item)
         return self
 
 
