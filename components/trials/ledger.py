@@ -126,7 +126,7 @@ def lab_book(tries: list[Try]) -> str:
         "# Tries",
         "",
         "Written from `ledger.jsonl` after each event; do not edit. "
-        f"{len(tries)} tries, {confirmed} confirmed. docs/experiments.md explains the terms.",
+        f"Tries: {len(tries)}; confirmed: {confirmed}. docs/experiments.md explains the terms.",
     ]
     return "\n".join([*head, *(line for one in tries for line in ["", *page(one)])]) + "\n"
 

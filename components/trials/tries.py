@@ -150,7 +150,8 @@ def carry_out(ledger: Ledger, number: int, first_seed: int, measure: Measure, sa
         say(sentence(found.seeds[-1], state, question))
     if state.outcome == BETTER:
         return _retest(ledger, found, question, state, measure, say)
-    return _end(ledger, found, state.outcome, verdict_text(question, state), **_spread(found, state))
+    facts = _spread(found, state)
+    return _end(ledger, found, state.outcome, verdict_text(question, state, facts["paired"]), **facts)
 
 
 def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, measure: Measure, say: Say) -> Try:
@@ -170,11 +171,12 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
     same = metric == question.of
     holds = low is not None and high is not None and (low > 0 if same else high >= 0)
     outcome = ("improves too" if same else "does not get worse") if holds else "does not bear it out"
+    facts = _spread(found, state)
     text = (
-        f"{verdict_text(question, state)} On the sealed half of the exam {metric.name} {outcome}: "
+        f"{verdict_text(question, state, facts['paired'])} On the sealed half of the exam {metric.name} {outcome}: "
         f"{again.value:+.4f} [{low:+.4f}, {high:+.4f}] (90% interval over {again.n} seeds)."
     )
-    facts = _spread(found, state) | {"sealed": {"metric": metric.name, "mean": again.value, "low": low, "high": high}}
+    facts |= {"sealed": {"metric": metric.name, "mean": again.value, "low": low, "high": high}}
     return _end(ledger, found, CONFIRMED if holds else NOT_CONFIRMED, text, **facts)
 
 
@@ -217,8 +219,10 @@ def sentence(row: Mapping[str, Any], state: Judgement, question: Question) -> st
     )
 
 
-def verdict_text(question: Question, state: Judgement) -> str:
-    seen = f"{state.mean:+.4f}{_between(state)} over {state.seeds} seeds"
+def verdict_text(question: Question, state: Judgement, paired: Mapping[str, Any]) -> str:
+    """The verdict in words, with the confidence sequence once it is bounded, and the paired interval of these seeds alone."""
+    plain = "" if paired["low"] is None else f" (paired 95% interval {paired['low']:+.4f} to {paired['high']:+.4f})"
+    seen = f"{state.mean:+.4f}{_between(state)} over {state.seeds} seeds{plain}"
     if state.outcome == BETTER:
         return f"{question.metric} is {question.direction}: the improvement is {seen}."
     if state.outcome == HOPELESS_NOW:
