@@ -94,7 +94,7 @@ def show(made: Plan, console: Console) -> None:
         table.add_row(*_cells(stage, made.machine is not None))
     console.print(table)
     for label, text in lines(made):
-        console.print(Text(f"{label + ':':<14}{text}"), soft_wrap=True)
+        console.print(Text(f"{label + ':':<15}{text}"), soft_wrap=True)
     if made.machine:
         show_published(console)
 
