@@ -11,12 +11,14 @@ Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 import argparse
+import importlib
 import io
 import os
 import signal
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -58,14 +60,12 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
         if arguments.plan:
             return 0
         settings.configure(root)
-        # Prefect reads its settings when it is imported. Its logs go to its server, but not to the terminal.
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         with screen, events.listen(screen.on_event):
             definition = DEFINITIONS[arguments.flow]
             if all_cached(root, definition, overrides, arguments.profile, arguments.promote):
                 failure = ""
             else:
-                failure = _failure(_run(root, arguments.flow, overrides, arguments.profile, promotion))
+                failure = failure_of(_run(root, arguments.flow, overrides, arguments.profile, promotion))
     except KeyboardInterrupt:
         print("\nStopped. Finished stages are kept; run again to resume.", file=sys.stderr)
         return 130
@@ -84,14 +84,23 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
 
 
 def _run(root: Path, flow: str, overrides: dict[str, Any], profile: str | None, promotion: dict[str, bool]) -> Any:
-    server = connect(root)
-    from flows import recovery
-    from flows.pipeline import FLOWS  # takes a second or two, while the server starts
+    flows = served(root, "flows.pipeline").FLOWS
+    return flows[flow](overrides=overrides, profile=profile, **promotion, return_state=True)
 
+
+def served(root: Path, module: str) -> ModuleType:
+    """A module of flows, imported while a Prefect server for them starts."""
+    settings.configure(root)
+    # Prefect reads its settings when it is imported. Its logs go to its server, but not to the terminal.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    server = connect(root)
+    found = importlib.import_module(module)  # takes a second or two
     if server is not None:
+        from flows import recovery
+
         server.wait()
         recovery.close_orphans(root, lambda text: events.emit("note", text=text))
-    return FLOWS[flow](overrides=overrides, profile=profile, **promotion, return_state=True)
+    return found
 
 
 def _plan(root: Path, asked: Asked, arguments: argparse.Namespace, console: Console) -> int:
@@ -124,7 +133,7 @@ def _promotion(arguments: argparse.Namespace) -> dict[str, bool]:
     return {"promote": arguments.promote}
 
 
-def _failure(state: Any) -> str:
+def failure_of(state: Any) -> str:
     """The message of the error with which the flow ended, or an empty string."""
     if state.is_completed():
         return ""
