@@ -67,6 +67,25 @@ def test_a_second_run_finds_everything_cached(by_flow: Path) -> None:
     assert (by_flow / "dvc.lock").read_bytes() == before
 
 
+def test_a_plan_knows_what_is_cached_and_what_past_runs_took(by_flow: Path) -> None:
+    ready = json.loads(call(by_flow, "flows.command", "plan", "--json"))
+    assert {stage["state"] for stage in ready["stages"]} == {"cached"}
+    assert ready["seconds"] == 0
+    changed = json.loads(call(by_flow, "flows.command", "plan", "--json", "--set", "small.tokens=60000"))
+    states = {stage["name"]: stage["state"] for stage in changed["stages"]}
+    after = ["train_small", "grow", "train_large", "benchmark@small", "benchmark@large", "benchmark_set_back", "report"]
+    assert [name for name, state in states.items() if state == "runs"] == after
+    assert states["train_control"] == "restored"
+    lines = (by_flow / ".phiforge" / "stages.jsonl").read_text().splitlines()
+    took = {record["stage"]: record for record in map(json.loads, lines)}
+    for stage in changed["stages"]:
+        if stage["state"] == "runs":
+            assert stage["cost"]["basis"] == "past runs of this stage"
+            assert 0.6 < stage["cost"]["cpu_seconds"] / took[stage["name"]]["cpu_seconds"] < 1.7
+            assert 0.8 < stage["cost"]["peak_bytes"] / took[stage["name"]]["peak_bytes"] < 1.25
+    assert changed["models"][0]["tokens"] == 60_000
+
+
 def test_every_ledger_balances(by_dvc: Path) -> None:
     summary = json.loads((by_dvc / "reports" / "curate.json").read_text())
     dropped = pq.read_metadata(by_dvc / "data" / "ledger" / "curation.parquet").num_rows
