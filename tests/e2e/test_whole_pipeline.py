@@ -18,7 +18,9 @@ from ruamel.yaml import YAML
 from components.documents import count_documents
 from components.files import sha256_file
 from components.reporting.records.bom import problem
+from flows.certificate import verify
 from flows.client.registry import Registry, State
+from tests.documents import read_documents
 from tests.e2e.project import SMALL, call, environment, make_project
 
 pytestmark = pytest.mark.timeout(1500)
@@ -358,6 +360,7 @@ def test_the_data_ablation_runs_as_a_flow(by_flow: Path) -> None:
     assert (by_flow / "studies" / "data" / "dvc.lock").read_bytes() == lock
 
 
+@pytest.mark.slow
 def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Path, tmp_path: Path) -> None:
     said = call(by_flow, "flows.command", "records", "champion", "--output", str(tmp_path / "large"))
     assert "2.4 User data used" in said, "the records name folders, and not whose text is in them"
@@ -379,3 +382,27 @@ def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Pat
     card = (tmp_path / "small" / "model-card.md").read_text()
     assert f"| {trained} |" in card
     assert "trained from scratch" in card
+
+
+@pytest.mark.slow
+def test_a_document_is_left_out_and_then_forgotten(by_flow: Path) -> None:
+    """`phiforge without` answers by family and kind, and finds the second time all trained; `phiforge forget` proves what it
+    removed, and a changed certificate or model does not pass."""
+    words = ("flows.command", "without", "--family", "planets", "--source", "docs/sources.md", "--each")
+    said = call(by_flow, *words)
+    assert "without family=planets" in said.replace("\n", " ")
+    assert "cached" in call(by_flow, *words)
+    gone = next(row for row in read_documents(by_flow / "data" / "raw") if row.source == "docs/sources.md")
+    certificate = by_flow / "forgotten.json"
+    said = call(by_flow, "flows.command", "forget", "--document", gone.id[:12], "--certificate", str(certificate))
+    assert "NO" not in said
+    assert "docs/sources.md" not in {row.source for row in read_documents(by_flow / "data" / "curated")}
+    found = json.loads(certificate.read_text())
+    assert {stage["name"]: stage["outcome"] for stage in found["stages"]}["train_small"] == "ran"
+    assert found["weights"]["models/small"]["before"] != found["weights"]["models/small"]["after"]
+    checks = {check.name: check.holds for check in verify(by_flow, certificate)}
+    assert checks == {**dict.fromkeys(checks, True), "earlier results": None}
+    (by_flow / "texts" / "docs" / "sources.md").unlink()  # never having had it: the same raw documents, so nothing runs
+    assert "training: done" not in call(by_flow, "flows.run", "--no-promote")
+    certificate.write_text(json.dumps(found | {"newly_kept": [{"id": "0", "source": "x"}]}))
+    assert not {check.name: check.holds for check in verify(by_flow, certificate)}["unchanged"]
