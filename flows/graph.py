@@ -229,6 +229,11 @@ def lock_order(root: Path, file: str = PIPELINE_FILE) -> list[str]:
     return list(_read_lock(root, file))
 
 
+def locked_stages(root: Path, file: str = PIPELINE_FILE) -> dict[str, Any]:
+    """The stages in the dvc.lock of a dvc.yaml by name, with command, parameters, and hashes of inputs and outputs."""
+    return _read_lock(root, file)
+
+
 def settle_lock_order(root: Path, stages: Iterable[Stage], file: str = PIPELINE_FILE) -> None:
     """Sort the stages in dvc.lock in the order of dvc.yaml, each after those it depends on.
 

@@ -10,19 +10,25 @@ if str(ROOT) not in sys.path:  # Streamlit inserts this file's folder first, but
     sys.path.insert(0, str(ROOT))
 
 import components  # noqa: E402, F401 - sets the opt-outs of telemetry before any tool is imported
-from ui import parts  # noqa: E402
+from ui import banner, theme  # noqa: E402
 
-VIEWS = Path(__file__).parent / "views"  # not named `pages`, which is a special name of Streamlit
+PAGES = Path(__file__).parent / "pages"
 
-st.set_page_config(page_title="Phiforge", page_icon=str(parts.ASSETS / "icon.png"), layout="wide")
-st.logo(str(parts.ASSETS / "logo.svg"), size="large")
-parts.style()
-st.navigation(
+st.set_page_config(page_title="Phiforge", page_icon=str(theme.ASSETS / "icon.png"), layout="wide")
+st.logo(str(theme.ASSETS / "logo.svg"), size="large")
+theme.apply()
+page = st.navigation(
     [
-        st.Page(VIEWS / "launch.py", title="Launch", icon=":material/rocket_launch:", default=True),
-        st.Page(VIEWS / "runs.py", title="Runs", icon=":material/timeline:"),
-        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page(PAGES / "home.py", title="Home", icon=":material/home:", default=True),
+        st.Page(PAGES / "new_run.py", title="New run", icon=":material/rocket_launch:"),
+        st.Page(PAGES / "runs.py", title="Runs", icon=":material/timeline:"),
+        st.Page(PAGES / "run.py", title="Run", icon=":material/play_circle:", visibility="hidden"),
+        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ],
     position="top",
-).run()
+)
+notice = st.container(key="pf-notice", gap=None)
+page.run()
+with notice:
+    banner.draw()

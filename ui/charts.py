@@ -5,20 +5,21 @@ Plotly treats names as HTML, so they are escaped.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import plotly.graph_objects as go
+import streamlit as st
 
 from flows.client import Curve
+from ui.text import html
+from ui.theme import PALETTE, colour
 
-PALETTE = ("#0f8b8d", "#d9722e", "#6c5fc7", "#3f7d3a", "#c2417c", "#2f6fb2", "#9a7b1c", "#6b7785")
 PUBLISHED = "#7d8790"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
-def colour(place: int) -> str:
-    """The colour of the run at a place among the shown runs."""
-    return PALETTE[place % len(PALETTE)]
+def show(figure: go.Figure, key: str) -> None:
+    """Put a figure on the page, without Plotly's own buttons."""
+    st.plotly_chart(figure, key=key, config={"displaylogo": False, "displayModeBar": False})
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def standings(points: Sequence[Standing], lower: bool = False) -> go.Figure:
         some = [point for point in points if (point.run is not None) == ours]
         figure.add_scatter(
             x=[point.value for point in some],
-            y=[escape(point.name) for point in some],
+            y=[html(point.name) for point in some],
             name="measured" if ours else "published",
             mode="markers",
             marker={
@@ -68,31 +69,27 @@ def standings(points: Sequence[Standing], lower: bool = False) -> go.Figure:
         hovermode="closest",
     )
     figure.update_xaxes(title="bits per byte" if lower else "percent", rangemode="tozero", zeroline=False)
-    figure.update_yaxes(categoryorder="array", categoryarray=[escape(point.name) for point in points], automargin=True)
+    figure.update_yaxes(categoryorder="array", categoryarray=[html(point.name) for point in points], automargin=True)
     return figure
 
 
-def losses(curves: Sequence[Curve]) -> go.Figure:
-    """Losses of one run: a colour per stage, training loss thin, validation loss thick with marked points."""
-    stages = list(dict.fromkeys(curve.stage for curve in curves))
-    validated = {curve.stage for curve in curves if curve.figure == "validation_loss"}
+def history(curves: Sequence[Curve], unit: str) -> go.Figure:
+    """One figure of one run over training: a colour per stage."""
     figure = go.Figure()
-    for curve in sorted(curves, key=lambda c: c.figure != "loss"):
-        colour = PALETTE[stages.index(curve.stage) % len(PALETTE)]
-        held_out = curve.figure == "validation_loss"
+    for place, curve in enumerate(curves):
+        few = len(curve.x) <= 40
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=escape(f"{curve.stage} {'validation' if held_out else 'training'}"),
-            legendgroup=curve.stage,  # one entry per stage; a click hides both lines
-            showlegend=held_out or curve.stage not in validated,
-            mode="lines+markers" if held_out else "lines",
-            line={"color": colour, "width": 2.4 if held_out else 1.2},
+            name=html(curve.stage),
+            mode="lines+markers" if few else "lines",
+            line={"color": colour(place), "width": 2},
             marker={"size": 6},
-            opacity=1 if held_out else 0.5,
-            hovertemplate="%{y:.4f} at %{x:,.0f}",
+            hovertemplate="%{y:.4g} at %{x:,.0f}",
         )
-    return _finish(figure, curves, 400)
+    _finish(figure, curves, 420)
+    figure.update_yaxes(title=unit)
+    return figure
 
 
 def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figure:
@@ -108,7 +105,7 @@ def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figu
         figure.add_scatter(
             x=curve.x,
             y=curve.y,
-            name=escape(f"{name} · {curve.stage}"),
+            name=html(f"{name} · {curve.stage}"),
             mode="lines+markers",
             line={
                 "color": PALETTE[runs.index(name) % len(PALETTE)],

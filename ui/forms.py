@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.errors import StepError
+from components.errors import StepError, short
+from components.files import parse_json
 from components.foreign import yaml_text
 from components.params import Params, check_params, describe_range, merge, set_dotted
 
@@ -171,11 +172,38 @@ def from_yaml(text: str) -> Any:
         raise StepError(f"not YAML: {error}") from None
 
 
-def parse_link(text: str) -> dict[str, Any]:
-    """Overrides from a page's address; invalid ones are ignored."""
+def parse_link(text: str) -> tuple[dict[str, Any], list[str]]:
+    """Overrides from a page's address, and what is wrong with those that are left out."""
     try:
-        values = json.loads(text)
-    except ValueError:
-        return {}
-    known = {field.key for field in fields()}
-    return {key: value for key, value in values.items() if key in known} if isinstance(values, dict) else {}
+        values = parse_json(text, finite=True)
+    except ValueError as error:
+        return {}, [f'overrides = {short(text)}: {error}; expected JSON such as {{"seed": 2}}']
+    if not isinstance(values, dict):
+        return {}, [f'overrides = {short(values)}: expected parameters with their values, such as {{"seed": 2}}']
+    known = {field.key: field for field in fields()}
+    wrong = {key: _misfit(known.get(key), value) for key, value in values.items()}
+    problems = [f"{key} = {short(values[key])}: {problem}" for key, problem in wrong.items() if problem]
+    return {key: value for key, value in values.items() if not wrong[key]}, problems
+
+
+def _misfit(field: Field | None, value: Any) -> str:
+    """Why a parameter's widget cannot show a value; empty if it can. The check says whether a run takes it."""
+    if field is None:
+        return "there is no such parameter"
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    fits = {
+        "integer": whole and abs(value) < 2**53,  # a browser's numbers are exact up to here
+        "number": (whole or isinstance(value, float)) and abs(value) < 1e300,
+        "switch": isinstance(value, bool),
+        "choice": value in field.choices,
+        "text": isinstance(value, str),
+        "yaml": True,
+    }
+    expected = {
+        "integer": "an integer below 2^53",
+        "number": "a number",
+        "switch": "true or false",
+        "choice": f"one of {', '.join(map(str, field.choices))}",
+        "text": "a text",
+    }
+    return "" if fits[field.kind] else f"expected {expected[field.kind]}"

@@ -1,72 +1,33 @@
-"""Parts of pages that are not in Streamlit, as HTML. Every text from outside is escaped here.
-
-Streamlit treats messages and labels as Markdown, which may load images from anywhere; use `plain` for such texts.
-"""
+"""Parts of pages that are not in Streamlit, as HTML. Every text from outside is escaped here."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from html import escape
-from pathlib import Path
-from typing import Any
+from datetime import datetime
 
 import streamlit as st
 
-from components.results.tables import escape_markdown
 from flows.client import FlowRun, Record, StageRun
-from ui import charts
-
-ASSETS = Path(__file__).parent / "assets"
-TONES = {
-    "COMPLETED": "good",
-    "RUNNING": "live",
-    "FAILED": "bad",
-    "CRASHED": "bad",
-    "CANCELLED": "quiet",
-    "CANCELLING": "warn",
-    "PENDING": "wait",
-    "SCHEDULED": "wait",
-    "PAUSED": "warn",
-}
-
-
-def style() -> None:
-    """The panel's own style sheet; colours follow the theme."""
-    st.html(ASSETS / "style.css")
-
-
-def plain(text: str) -> str:
-    """Markdown that shows a text unchanged, line by line."""
-    lines = (escape_markdown(line.strip()) for line in text.splitlines())
-    return "  \n".join(re.sub(r"^(?=[#>+=-])", r"\\", line) for line in lines)
+from ui.text import ago, big, clean, clock, duration, html, number, plain
+from ui.theme import colour, tone
 
 
 def error(message: object) -> None:
     """Show an error message, which may be from outside."""
-    st.error(plain(str(message)))
+    st.error(plain(message))
 
 
 def heading(title: str, subtitle: str = "") -> None:
-    st.html(f'<div class="pf-head"><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></div>')
+    st.html(f'<div class="pf-head"><h1>{html(title)}</h1><p>{html(subtitle)}</p></div>')
 
 
 def label(text: str) -> None:
     """A small heading over a block."""
-    st.html(f'<div class="pf-label">{escape(text)}</div>')
+    st.html(f'<div class="pf-label">{html(text)}</div>')
 
 
 def empty(title: str, text: str) -> None:
     """A placeholder while there is nothing to show."""
-    st.html(f'<div class="pf-empty"><b>{escape(title)}</b><p>{escape(text)}</p></div>')
-
-
-def tone(kind: str, state: str = "") -> str:
-    """The colour class of a state; Cached and Late have special ones."""
-    if state == "Cached":
-        return "cached"
-    if state == "Late":
-        return "warn"
-    return TONES.get(kind, "idle")
+    st.html(f'<div class="pf-empty"><b>{html(title)}</b><p>{html(text)}</p></div>')
 
 
 def bold(text: str, strong: bool) -> str:
@@ -75,75 +36,45 @@ def bold(text: str, strong: bool) -> str:
 
 def swatch(place: int) -> str:
     """A square in the colour of the run at a place."""
-    return f'<span class="pf-swatch" style="background:{charts.colour(place)}"></span>'
+    return f'<span class="pf-swatch" style="background:{colour(place)}"></span>'
 
 
 def badge(text: str, tone_name: str) -> str:
-    return f'<span class="pf-badge pf-{tone_name}"><i></i>{escape(text)}</span>'
+    return f'<span class="pf-badge pf-{tone_name}"><i></i>{html(text)}</span>'
 
 
-def duration(seconds: float) -> str:
-    """`0.4 s`, `42 s`, `3 m 05 s`, `2 h 14 m`."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
-
-
-def ago(moment: datetime | None, now: datetime | None = None) -> str:
-    """`just now`, `12 min ago`, `3 h ago`, then the date."""
-    if moment is None:
-        return "not started"
-    seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
-    if seconds < 45:
-        return "just now"
-    if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} min ago"
-    if seconds < 86_400:
-        return f"{round(seconds / 3600)} h ago"
-    return moment.astimezone().strftime("%d %b %Y, %H:%M")
-
-
-def clock(moment: datetime | None) -> str:
-    return moment.astimezone().strftime("%d %b %Y, %H:%M:%S") if moment else ""
-
-
-def number(value: Any) -> str:
-    """A number for people: whole ones with separated thousands, others with four significant digits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value if isinstance(value, str) else compact(value)
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))
-    return f"{value:.4g}"
-
-
-def compact(value: Any) -> str:
-    """A parameter's value on one line."""
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def big(value: float) -> str:
-    """`41.2k`, `1.5M`."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def changes(run: FlowRun, most: int = 3) -> str:
-    """The changed parameters of a run, on one line."""
+def changes(run: FlowRun) -> list[str]:
+    """What was asked of a run beside the defaults."""
     given = {"profile": run.profile, "text": run.text, "size": run.size}
     words = [f"{name} {value}" for name, value in given.items() if value]
-    words += [f"{key} {number(value)}" for key, value in run.overrides.items()]
-    if not words:
-        return "defaults"
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    return words + [f"{key} {number(value)}" for key, value in run.overrides.items()]
+
+
+def reason(run: FlowRun) -> str:
+    """Why a run failed, without Prefect's words around it."""
+    return re.sub(r"^Flow run encountered an exception: (?:\w+: )?", "", run.message)
+
+
+def open_row(run: FlowRun, body: str, key: str = "") -> None:
+    """A row of a list of runs, which opens the run's page. Its button covers it, and is found by name and by keyboard.
+
+    Args:
+        body: HTML.
+        key: of the list; unique on its page.
+    """
+    with st.container(key=f"pf-row-{key}-{run.id}", gap=None):
+        st.html(body)
+        if st.button(f"Open {plain(run.name, 80)}", key=f"open-{key}-{run.id}", width="stretch"):
+            st.switch_page("pages/run.py", query_params={"run": run.id})
+
+
+def bar(share: float, label: str) -> str:
+    """A bar of progress."""
+    share = min(max(share, 0.0), 1.0)
+    return (
+        f'<div class="pf-bar" role="progressbar" aria-label="{html(label)}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{100 * share:.0f}"><div style="width:{share:.1%}"></div></div>'
+    )
 
 
 def titles(chosen: Sequence[Record]) -> dict[str, str]:
@@ -166,7 +97,7 @@ def pick_runs(parents: Sequence[Record], key: str, first: Sequence[str], placeho
     chosen = st.multiselect(
         "Runs",
         list(by_id),
-        format_func=lambda name: f"{by_id[name].name} · {ago(by_id[name].started)}",
+        format_func=lambda name: f"{clean(by_id[name].name, 60)} · {ago(by_id[name].started)}",
         key=key,
         placeholder=placeholder,
         persist_state="session",
@@ -181,9 +112,9 @@ def run_row(run: FlowRun) -> str:
     when = ago(run.started or run.created)
     took = f" · {duration(run.seconds)}" if run.started else ""
     return (
-        f'<div class="pf-run"><div><b>{escape(run.name)}</b>{badge(run.state, tone(run.kind, run.state))}</div>'
-        f'<div class="pf-dim"><span>{escape(changes(run))}</span>'
-        f'<span title="{escape(clock(run.started))}">{escape(when + took)}</span></div></div>'
+        f'<div class="pf-run"><div><b>{html(run.name)}</b>{badge(run.state, tone(run.kind, run.state))}</div>'
+        f'<div class="pf-dim"><span>{html(", ".join(changes(run)) or "defaults", 300)}</span>'
+        f'<span title="{html(clock(run.started))}">{html(when + took)}</span></div></div>'
     )
 
 
@@ -208,24 +139,23 @@ def _stage(stage: StageRun, figures: Mapping[str, float] | None, description: st
     tries = f'<span class="pf-dim">try {stage.attempts}</span>' if stage.attempts > 1 else ""
     below = ""
     if stage.running and figures:
-        below = _bar(figures)
+        below = stage_bar(figures)
     elif mood == "bad" and stage.message:
-        below = f'<div class="pf-message">{escape(stage.message[:400])}</div>'
+        below = f'<div class="pf-message">{html(stage.message[:400])}</div>'
     return (
-        f'<li class="pf-{mood}" title="{escape(description)}"><i></i><div class="pf-stage"><div>'
-        f'<span class="pf-name">{escape(stage.name)}</span>{tries}<span class="pf-state">{escape(state)}</span>'
+        f'<li class="pf-{mood}" title="{html(description)}"><i></i><div class="pf-stage"><div>'
+        f'<span class="pf-name">{html(stage.name)}</span>{tries}<span class="pf-state">{html(state)}</span>'
         f'<span class="pf-time">{took}</span></div>{below}</div></li>'
     )
 
 
-def _bar(figures: Mapping[str, float]) -> str:
+def stage_bar(figures: Mapping[str, float]) -> str:
+    """The progress of a stage with its figures."""
     share = min(max(figures["done"] / figures["total"], 0.0), 1.0) if figures["total"] else 0.0
     words = [f"{number(figures['done'])} / {number(figures['total'])}"]
     words += [f"{name.replace('_', ' ')} {big(value)}" for name, value in figures.items() if name not in BAR_ENDS]
-    return (
-        f'<div class="pf-bar" role="progressbar" aria-valuenow="{share:.0%}"><div style="width:{share:.1%}"></div></div>'
-        f'<div class="pf-figures"><b>{share:.0%}</b>{"".join(f"<span>{escape(word)}</span>" for word in words)}</div>'
-    )
+    shown = "".join(f"<span>{html(word)}</span>" for word in words)
+    return bar(share, "progress of the stage") + f'<div class="pf-figures"><b>{share:.0%}</b>{shown}</div>'
 
 
 BAR_ENDS = ("done", "total")
@@ -233,21 +163,21 @@ BAR_ENDS = ("done", "total")
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Short named facts in a row; empty ones are left out. The second of a pair is HTML."""
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in pairs if value)
+    cells = "".join(f"<div><dt>{html(name)}</dt><dd>{value}</dd></div>" for name, value in pairs if value)
     st.html(f'<dl class="pf-facts">{cells}</dl>')
 
 
 def link(text: str, address: str) -> str:
-    """A link that opens in a new tab; only for http(s) addresses."""
-    if not address.startswith(("http://", "https://")):
-        return escape(text)
-    return f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(text)}</a>'
+    """A link that opens in a new tab; only for http(s) addresses and paths of this server."""
+    if not address.startswith(("http://", "https://")) and not re.match("/[^/]", address):
+        return html(text)
+    return f'<a href="{html(address)}" target="_blank" rel="noopener">{html(text)}</a>'
 
 
 def mono(text: str, most: int = 12) -> str:
     """A shortened identifier, with the whole one in its tooltip."""
     short = text if len(text) <= most else f"{text[:most]}…"
-    return f'<code title="{escape(text)}">{escape(short)}</code>'
+    return f'<code title="{html(text)}">{html(short)}</code>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -> None:
@@ -269,7 +199,7 @@ def log_block(lines: Iterable[tuple[datetime, int, str, str]]) -> str:
     for time, level, stage, text in lines:
         mood = "bad" if level >= 40 else "warn" if level >= 30 else ""
         rows.append(
-            f'<div class="{mood}"><time>{time.astimezone():%H:%M:%S}</time><span>{escape(stage)}</span>'
-            f"<p>{escape(text)}</p></div>"
+            f'<div class="{mood}"><time>{time.astimezone():%H:%M:%S}</time><span>{html(stage)}</span>'
+            f"<p>{html(text)}</p></div>"
         )
     return f'<div class="pf-log"><div>{"".join(rows)}</div></div>'

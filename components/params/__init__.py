@@ -7,6 +7,7 @@ are refused, and the message suggests the nearest known key; for values out of r
 from components.params.curation import CurationParams, DuplicatesParams, LanguageParams
 from components.params.data import EngineParams, IngestionParams, Kind, Source, TokenizationParams, ValidationParams
 from components.params.evaluation import (
+    EVERYTHING,
     GROWING,
     AblationParams,
     Arm,
@@ -15,6 +16,7 @@ from components.params.evaluation import (
     PromotionParams,
     ReportingParams,
     StudyParams,
+    WithoutParams,
 )
 from components.params.housekeeping import HousekeepingParams, Limit
 from components.params.load import (
@@ -39,6 +41,7 @@ from components.params.section import Fraction, Section
 from components.params.synthesis import SynthesisParams, TeacherParams
 
 __all__ = [
+    "EVERYTHING",
     "GROWING",
     "LARGE",
     "PARAMS_FILE",
@@ -71,6 +74,7 @@ __all__ = [
     "TrainingParams",
     "TransferParams",
     "ValidationParams",
+    "WithoutParams",
     "check_layers",
     "check_params",
     "describe_range",

@@ -9,8 +9,8 @@ two seconds of CPU.
 
 from flows import access
 from flows.client.records import Records, basis, parameters, scores
-from flows.client.runs import Launch, Runs, flow_titles, pipeline_stages
-from flows.client.values import Curve, FlowRun, LogLine, Record, Score, StageRun, Unavailable
+from flows.client.runs import Launch, Runs, flow_titles, pipeline_graph, pipeline_stages
+from flows.client.values import Curve, FlowRun, LogLine, Record, Refused, Score, StageRun, Unavailable
 from flows.settings import project_root
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LogLine",
     "Record",
     "Records",
+    "Refused",
     "Runs",
     "Score",
     "StageRun",
@@ -28,6 +29,7 @@ __all__ = [
     "basis",
     "flow_titles",
     "parameters",
+    "pipeline_graph",
     "pipeline_stages",
     "project_root",
     "scores",

@@ -67,6 +67,13 @@ class Records(Tracking):
             return None
         return next(iter(self._search(" and ".join([f"tags.stage = '{_quoted(stage)}'", *conditions]), 1)), None)
 
+    def usual_seconds(self) -> dict[str, float]:
+        """How long each stage took when it last ran."""
+        found: dict[str, float] = {}
+        for record in self._search("metrics.seconds > 0 and tags.stage != ''", 200):
+            found.setdefault(record.stage, record.metrics["seconds"])
+        return found
+
     def curves(self, record: Record, figures: tuple[str, ...] = ("loss", "validation_loss")) -> list[Curve]:
         """Histories of a stage's metrics; only those with more than one point are curves."""
         at = self._tokens(record)
@@ -84,14 +91,18 @@ class Records(Tracking):
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
         """A JSON object that a stage stored with its record, such as `report/leaderboard.json`; None if there is none."""
+        text = self.file(record.id, path)
+        content = json.loads(text) if text else None
+        return content if isinstance(content, dict) else None
+
+    def file(self, record_id: str, path: str) -> str:
+        """A text file that a stage stored with its record, such as `report/index.html`; empty if there is none."""
         with self.errors():
             parent = path.rpartition("/")[0]
-            if path not in {file.path for file in self.client.list_artifacts(record.id, parent)}:
-                return None
+            if path not in {file.path for file in self.client.list_artifacts(record_id, parent)}:
+                return ""
             with tempfile.TemporaryDirectory() as folder:
-                local = self.client.download_artifacts(record.id, path, folder)
-                content = json.loads(Path(local).read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else None
+                return Path(self.client.download_artifacts(record_id, path, folder)).read_text(encoding="utf-8")
 
     def _tokens(self, record: Record) -> Callable[[int], float | None]:
         """Training tokens as a function of the optimizer step: all steps have equally many, which a stage logs as a

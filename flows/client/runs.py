@@ -2,8 +2,8 @@
 
 import json
 import os
-import re
 import shlex
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +15,20 @@ from typing import Any
 
 from components.foreign.addresses import without_secrets
 from components.running import progress
-from flows.client.values import REMEDY, FlowRun, LogLine, StageRun, Unavailable
+from flows.client.values import REMEDY, FlowRun, LogLine, Refused, StageRun, Unavailable
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.graph import load_graph
+from flows.settings import project_root
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-_PLAIN = re.compile(r"(?!(?:true|false|null|NaN|Infinity)$)[A-Za-z~./][\w~./,* -]*|(?!0\d)\d+(?:\.\d+)?[A-Z]")
+COMMANDS = {  # of `phiforge`, by flow
+    "pipeline": "run",
+    "corpus": "corpus",
+    "growth-study": "study",
+    "growth-law": "law",
+    "data-ablation": "ablation",
+}
 PAGE, PAGES = 200, 5  # lines per request to the server, and maximum requests for the last lines
 
 
@@ -43,17 +50,14 @@ class Launch:
 
     @property
     def command(self) -> str:
-        """The shell command that starts the same run as `Runs.launch`."""
-        words = ["prefect", "deployment", "run", DEFINITIONS[self.flow].deployment]
-        for key, value in self.parameters.items():
-            # Prefect reads a value as JSON, or else as plain text.
-            plain = isinstance(value, str) and _PLAIN.fullmatch(value)
-            words += ["-p", f"{key}={value if plain else json.dumps(value, ensure_ascii=False)}"]
-        # Only the part after `=` is quoted, as a person would write it.
-        return " ".join(
-            f"{name}={shlex.quote(value)}" if equals else name
-            for name, equals, value in (word.partition("=") for word in words)
-        )
+        """The shell command that does the same on the terminal, from any folder of the project's machine."""
+        root, verb = project_root(), COMMANDS[self.flow]
+        words = [os.path.relpath(Path(sys.executable).with_name("phiforge"), root), verb]
+        for name, value in (("--profile", self.profile), ("--size", self.size), ("--text", self.text)):
+            words += [f"{name}={value}"] if value else []
+        for key, value in self.overrides.items():
+            words += ["--set", f"{key}={json.dumps(value, ensure_ascii=False)}"]
+        return f"cd {shlex.quote(str(root))} && {shlex.join(words)}"
 
 
 def flow_titles() -> dict[str, str]:
@@ -71,15 +75,22 @@ def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
     return {stage.name: stage.description for stage in load_graph(root, definition.file, definition.last)}
 
 
+def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, ...]]:
+    """The stages of a flow in the order in which they run, each with those that it needs; raises as `pipeline_stages`."""
+    definition = DEFINITIONS[flow]
+    return {stage.name: stage.deps for stage in load_graph(root, definition.file, definition.last)}
+
+
 class Runs:
     """Flow runs of the pipeline on a Prefect server. Every method raises Unavailable if the server does not answer.
 
     Args:
         api: address of the server's API; else PREFECT_API_URL, Prefect's own settings, or the local default.
+        timeout_s: of each request.
     """
 
-    def __init__(self, api: str | None = None) -> None:
-        self._given = api
+    def __init__(self, api: str | None = None, timeout_s: float = 10.0) -> None:
+        self._given, self.timeout_s = api, timeout_s
 
     @cached_property
     def api(self) -> str:
@@ -117,20 +128,32 @@ class Runs:
 
     def recent(self, limit: int = 50) -> list[FlowRun]:
         """The latest runs, newest first, without those that are scheduled for later."""
-        from prefect.client.schemas.filters import (
-            FlowFilter,
-            FlowFilterName,
-            FlowRunFilter,
-            FlowRunFilterExpectedStartTime,
-        )
+        from prefect.client.schemas.filters import FlowRunFilterExpectedStartTime as Expected
         from prefect.client.schemas.sorting import FlowRunSort
 
         until = datetime.now(UTC) + timedelta(minutes=1)  # clocks of machines differ a little
+        return self._runs(limit, FlowRunSort.EXPECTED_START_TIME_DESC, expected_start_time=Expected(before_=until))
+
+    def upcoming(self, limit: int = 5) -> list[FlowRun]:
+        """The next runs that are scheduled for later, soonest first."""
+        from prefect.client.schemas.filters import FlowRunFilterExpectedStartTime as Expected
+        from prefect.client.schemas.filters import FlowRunFilterState, FlowRunFilterStateType
+        from prefect.client.schemas.objects import StateType
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        after = Expected(after_=datetime.now(UTC) + timedelta(minutes=1))
+        waiting = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+        return self._runs(limit, FlowRunSort.EXPECTED_START_TIME_ASC, expected_start_time=after, state=waiting)
+
+    def _runs(self, limit: int, sort: Any, **conditions: Any) -> list[FlowRun]:
+        """Runs of the project's flows."""
+        from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter
+
         with self._client() as client:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(name=FlowFilterName(any_=list(DEFINITIONS))),
-                flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=until)),
-                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                flow_run_filter=FlowRunFilter(**conditions),
+                sort=sort,
                 limit=min(limit, PAGE),
             )
             names = {flow: client.read_flow(flow).name for flow in {run.flow_id for run in runs}}
@@ -168,9 +191,9 @@ class Runs:
         names = [*(order or {}), *(name for name in by_name if name not in (order or {}))]
         return [by_name.get(name, StageRun(name)) for name in names]
 
-    def progress(self, stage: StageRun) -> dict[str, float] | None:
+    def progress(self, task_run_id: str) -> dict[str, float] | None:
         """Values of a stage's last progress line (`done`, `total`, `loss` ...), or None."""
-        for line in self._page({"task_run_id": [stage.task_run_id]}, 0, 50):
+        for line in self._page({"task_run_id": [task_run_id]}, 0, 50):
             if values := progress.parse(line.text.strip()):
                 return values
         return None
@@ -238,7 +261,7 @@ class Runs:
             with self._client() as client:
                 return client.read_deployment_by_name(name)
         except ObjectNotFound:
-            raise Unavailable(
+            raise Refused(
                 f"The Prefect server at {self.address} has no deployment {name!r}. `make up` registers it."
             ) from None
 
@@ -256,7 +279,7 @@ class Runs:
         return SyncPrefectClient(
             self.api,
             auth_string=PREFECT_API_AUTH_STRING.value(),
-            httpx_settings={"timeout": httpx.Timeout(10.0, connect=3.0)},
+            httpx_settings={"timeout": httpx.Timeout(self.timeout_s, connect=min(self.timeout_s, 3.0))},
         )
 
     @contextmanager
@@ -273,8 +296,13 @@ class Runs:
             raise
         except httpx.HTTPStatusError as error:
             detail = error.response.text.strip()[:300]
-            raise Unavailable(
+            raise Refused(
                 f"The Prefect server at {self.address} refused: {error.response.status_code} {detail}"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(
+                f"The Prefect server at {self.address} did not answer within {self.timeout_s:g} s: it is starting, overloaded or "
+                "frozen. If that does not pass, stop the platform with Ctrl-C and start it again with `make up`."
             ) from error
         except httpx.HTTPError as error:
             raise Unavailable(
@@ -300,6 +328,7 @@ def _flow_run(run: Any, flow: str) -> FlowRun:
         flow=flow,
         text=given.get("text") or "",
         size=given.get("size") or "",
+        expected=run.expected_start_time,
     )
 
 

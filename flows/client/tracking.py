@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flows.client.values import REMEDY, Unavailable
+from components.errors import shortened
+from components.foreign.addresses import without_secrets
+from flows.client.values import MLFLOW, REMEDY, Unavailable
 from flows.settings import mlflow_uri, project_root
 
 
@@ -42,7 +44,15 @@ class Tracking:
         try:
             yield
         except MlflowException as error:
-            first = str(error).splitlines()[0][:200]
-            raise Unavailable(
-                f"MLflow at {self.uri} does not answer ({first}). {REMEDY.format(variable='MLFLOW_TRACKING_URI')}"
-            ) from error
+            raise Unavailable(f"MLflow at {without_secrets(self.uri)} {_trouble(error)}", MLFLOW) from error
+
+
+def _trouble(error: Exception) -> str:
+    """What is wrong with a server that did not answer, and the fix."""
+    said = str(error)
+    if "timed out" in said.lower() or "timeout" in said.lower():
+        return (
+            f"did not answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s: it is starting, overloaded or frozen. If that does not pass, stop the "
+            "platform with Ctrl-C and start it again with `make up`."
+        )
+    return f"does not answer ({shortened(said)}). {REMEDY.format(variable='MLFLOW_TRACKING_URI')}"

@@ -7,11 +7,24 @@ from typing import Any
 from components.errors import StepError
 
 REMEDY = "Start the platform with `make up`, or set {variable} to where it runs."
+PREFECT, MLFLOW = "Prefect", "MLflow"
 ACTIVE = {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}  # state types that may still change
 
 
 class Unavailable(StepError):
-    """A server does not answer or refuses; the message names its address and the fix."""
+    """A server does not answer or refuses; the message names its address and the fix.
+
+    Attributes:
+        service: its name.
+    """
+
+    def __init__(self, message: str, service: str = PREFECT) -> None:
+        super().__init__(message)
+        self.service = service
+
+
+class Refused(Unavailable):
+    """A server answers, but not with what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,7 @@ class FlowRun:
     flow: str = "pipeline"
     text: str = ""  # paths of the text to train on; empty for the sources of its parameters
     size: str = ""  # the requested size; empty if there was none
+    expected: datetime | None = None  # when it should start
 
     @property
     def active(self) -> bool:

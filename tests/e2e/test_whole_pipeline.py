@@ -16,6 +16,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from components.documents import count_documents
+from components.files import sha256_file
+from components.reporting.records.bom import problem
 from flows.client.registry import Registry, State
 from tests.e2e.project import SMALL, call, environment, make_project
 
@@ -281,3 +283,26 @@ def test_the_data_ablation_runs_as_a_flow(by_flow: Path) -> None:
     lock = (by_flow / "studies" / "data" / "dvc.lock").read_bytes()
     call(by_flow, "dvc", "repro", "studies/data/dvc.yaml")
     assert (by_flow / "studies" / "data" / "dvc.lock").read_bytes() == lock
+
+
+def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Path, tmp_path: Path) -> None:
+    said = call(by_flow, "flows.command", "records", "champion", "--output", str(tmp_path / "large"))
+    assert "2.4 User data used" in said, "the records name folders, and not whose text is in them"
+    summary = json.loads((tmp_path / "large" / "training-content.json").read_text())
+    tokens = json.loads((by_flow / "reports" / "tokenize.json").read_text())["train"]["tokens"]
+    assert any(f"({tokens:,} tokens" in field["value"] for field in summary)
+    bill = json.loads((tmp_path / "large" / "ml-bom.cdx.json").read_text())
+    assert problem(json.dumps(bill)) == ""
+    (ancestor, small) = bill["metadata"]["component"]["pedigree"]["ancestors"]
+    trained = json.loads((by_flow / "reports" / "train_small.json").read_text())["checkpoint_sha256"]
+    assert small["hashes"][0]["content"] == trained
+    assert ancestor != small
+    licenses = {part["license"].get("id") for c in bill["components"] for part in c.get("licenses", [])}
+    assert licenses == {"Apache-2.0", "CC0-1.0"}
+    croissant = json.loads((tmp_path / "large" / "croissant.json").read_text())
+    assert all(sha256_file(by_flow / file["contentUrl"]) == file["sha256"] for file in croissant["distribution"])
+
+    call(by_flow, "flows.command", "records", "models/small", "--output", str(tmp_path / "small"))
+    card = (tmp_path / "small" / "model-card.md").read_text()
+    assert f"| {trained} |" in card
+    assert "trained from scratch" in card

@@ -18,7 +18,7 @@ from components.params import Params, check_params
 from components.results.published import Measured, standings
 from components.results.statistics import Estimate, paired
 from flows.client import Curve, FlowRun, Launch, LogLine, Record, StageRun, Unavailable, access
-from ui import parts, services
+from ui import acts, parts, reads, text
 
 DOWN = "No Prefect server answers at http://127.0.0.1:4200. Start the platform with `make up`."
 NOW = datetime.now(UTC)
@@ -158,8 +158,8 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root) -> Iterator[Open]:
 
     def open_it(page: str, runs: Any = None, records: Any = None, role: str = access.OPERATOR, **query: str) -> AppTest:
         monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role} if role else {})
-        monkeypatch.setattr(services, "runs", lambda: runs or FakeRuns())
-        monkeypatch.setattr(services, "records", lambda: records or FakeRecords())
+        monkeypatch.setattr(reads, "runs", lambda: runs or FakeRuns())
+        monkeypatch.setattr(reads, "records", lambda: records or FakeRecords())
         at = AppTest.from_file(str(root / "ui" / "app.py"), default_timeout=60)
         if page != "launch":
             at.run()  # the pages are known once the first has been shown
@@ -167,7 +167,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root) -> Iterator[Open]:
         for name, value in query.items():
             at.query_params[name] = value
         if page != "launch":
-            at.switch_page(f"views/{page}.py")
+            at.switch_page(f"pages/{page}.py")
         return settle(at.run())
 
     st.cache_data.clear()
@@ -332,7 +332,7 @@ def test_a_refused_value_shows_the_runs_own_message_and_no_run_starts(open_page:
     settle(field(at, "number_input", "training.batch_tokens").set_value(8191).run())
     with pytest.raises(StepError) as refused:
         check_params({"training": {"batch_tokens": 8191}})
-    assert at.error[0].value == parts.plain(str(refused.value))
+    assert at.error[0].value == text.plain(str(refused.value))
     assert at.button(key="launch_start").disabled
     settle(field(at, "number_input", "training.beta1").set_value(1.5).run())
     assert "training.beta1 = 1.5" in at.error[0].value
@@ -409,9 +409,9 @@ def test_the_address_restores_the_form(open_page: Open) -> None:
 
 def test_without_a_server_launch_says_what_to_do(open_page: Open) -> None:
     at = open_page("launch", DeadRuns())
-    assert at.error[0].value == parts.plain(DOWN)
+    assert at.error[0].value == text.plain(DOWN)
     settle(at.button(key="launch_start").click().run())
-    assert {error.value for error in at.error} == {parts.plain(DOWN)}
+    assert {error.value for error in at.error} == {text.plain(DOWN)}
 
 
 def test_a_run_that_nobody_will_pick_up_is_announced(open_page: Open) -> None:
@@ -423,7 +423,7 @@ def test_a_broken_params_yaml_is_a_message(open_page: Open, monkeypatch: pytest.
     def refuse(profile: str | None) -> dict:
         raise StepError("params.yaml: unknown key 'sead'; the nearest known key is 'seed'")
 
-    monkeypatch.setattr(services, "defaults", refuse)
+    monkeypatch.setattr(reads, "defaults", refuse)
     assert "unknown key 'sead'" in open_page("launch").error[0].value
 
 
@@ -474,7 +474,7 @@ def test_only_who_is_known_to_be_the_operator_may_act(
     at.button(key="launch_start").click().run()  # as a forged message does, though the button is disabled by now
     assert runs.launched == []
     with pytest.raises(StepError, match="not logged in as operator"):
-        services.acting_runs()
+        acts.check()
     at = open_page("runs", runs, role=role)
     assert not [button.key for button in at.button if button.key and button.key.startswith("runs_cancel")]
     assert "known-to-nobody-else" not in html(at)
@@ -491,7 +491,7 @@ def test_a_run_can_be_cancelled_while_it_works(open_page: Open) -> None:
 
 def test_without_a_server_runs_says_what_to_do(open_page: Open) -> None:
     at = open_page("runs", DeadRuns())
-    assert [error.value for error in at.error] == [parts.plain(DOWN)]
+    assert [error.value for error in at.error] == [text.plain(DOWN)]
 
 
 def test_an_unknown_run_is_named(open_page: Open) -> None:
@@ -656,7 +656,7 @@ def test_without_reports_the_leaderboard_shows_what_is_published(open_page: Open
     ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 m 00 s"), (3599.6, "1 h 00 m")]
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
-    assert parts.duration(seconds) == text
+    assert text.duration(seconds) == text
 
 
 def test_only_web_addresses_become_links() -> None:

@@ -1,6 +1,7 @@
-"""Launch: choose a profile, change parameters, check the run, start it."""
+"""New run: choose a profile, change parameters, check the run, start it."""
 
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import streamlit as st
@@ -8,11 +9,13 @@ import streamlit as st
 from components.errors import StepError
 from components.params.sizing import WIDTHS
 from flows.client import Launch, flow_titles
-from ui import forms, parts, services
+from ui import acts, fields, forms, parts, reads
+from ui.text import clean, html, number, plain
 
 state = st.session_state
 CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only state
 DRAFTS = "launch_drafts"  # dotted key -> YAML text that does not parse yet
+REFUSED = "launch_refused"  # what a link asked for that no widget can show
 FIRST = "training"  # the section that is open without changes
 SIZES = ("", "auto", *WIDTHS)
 FORM = "launch_form"  # increased when values change outside of the widgets, so that new widgets show them
@@ -22,7 +25,7 @@ def begin() -> None:
     """Read the state from the page's address at the first visit, so that a reload or a link keeps it."""
     if CHANGED in state:
         return
-    state[CHANGED] = forms.parse_link(st.query_params.get("overrides", "{}"))
+    state[CHANGED], state[REFUSED] = forms.parse_link(st.query_params.get("overrides", "{}"))
     state[DRAFTS], state[FORM] = {}, 0
     state["launch_profile"] = st.query_params.get("profile", "")
     flow = st.query_params.get("flow", "")
@@ -60,19 +63,21 @@ def undo(keys: list[str]) -> None:
     state[FORM] += 1
 
 
-def take_text(key: str, widget: str, default: Any) -> None:
-    """A YAML field was edited: use its value, or keep the text until it is valid."""
-    try:
-        choose(key, forms.from_yaml(state[widget]), default)
-        state[DRAFTS].pop(key, None)
-    except StepError:
-        state[DRAFTS][key] = state[widget]
+def edit(field: forms.Field, answer: Any, default: Any) -> None:
+    """A field was edited. Of a YAML field, use the value, or keep the text until it is valid."""
+    if field.kind == "yaml" and isinstance(answer, str):
+        try:
+            answer = forms.from_yaml(answer)
+        except StepError:
+            state[DRAFTS][field.key] = answer
+            return
+        state[DRAFTS].pop(field.key, None)
+    choose(field.key, answer, default)
 
 
-def take(key: str, widget: str, default: Any) -> None:
-    """Another field was edited; an empty one means its default."""
-    value = state[widget]
-    choose(key, default if value is None else value, default)
+def keep(name: str) -> None:
+    """A choice beside the parameters was edited."""
+    state[f"launch_{name}"] = state[f"widget_{name}"]
 
 
 def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
@@ -83,12 +88,19 @@ def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
     refused = named(field, problem)
     mark = "refused" if refused else "changed" if changed else "plain"
     with st.container(key=f"pf-field-{mark}-{field.key.replace('.', '-')}", gap=None):
-        widget(field, value, default)
+        fields.draw(
+            field,
+            value,
+            default,
+            lambda _, answer: edit(field, answer, default),
+            state[FORM],
+            state[DRAFTS].get(field.key),
+        )
         note = field.description
         if field.group.count(".") and field.group.endswith(".epochs"):
             note = ""
         if changed:
-            st.caption(f":orange[**default {parts.plain(parts.number(default))}**]" + (f" · {note}" if note else ""))
+            st.caption(f":orange[**default {plain(number(default))}**]" + (f" · {note}" if note else ""))
         elif note:
             st.caption(note)
 
@@ -97,33 +109,6 @@ def named(field: forms.Field, problem: str) -> bool:
     """Whether the check's message names a field, by its key or, for rules on several fields, by section and name."""
     rules = f"{field.group}: " in problem and field.group
     return any(f"{field.key}{end}" in problem for end in (" ", ":")) or bool(rules and f"{field.name} " in problem)
-
-
-def widget(field: forms.Field, value: Any, default: Any) -> None:
-    key = f"{state[FORM]}:{field.key}"
-    text = field.name.replace("_", " ")
-    tip = f"`{field.key}`" + (f": {field.allowed}" if field.allowed else "")
-    common = {"key": key, "help": tip, "on_change": take, "args": (field.key, key, default)}
-    if field.kind == "yaml":
-        common["on_change"] = take_text
-        state.setdefault(key, state[DRAFTS].get(field.key, forms.to_yaml(value)))
-        several = isinstance(default, list | dict)
-        st.text_area(f"{text} (YAML)", height=120, **common) if several else st.text_input(text, **common)
-        return
-    if field.kind == "number":
-        value = float(value)
-    state.setdefault(key, value)
-    if field.kind == "choice":
-        st.selectbox(text, field.choices, **common)
-    elif field.kind == "switch":
-        st.toggle(text, **common)
-    elif field.kind == "text":
-        st.text_input(text, **common)
-    else:
-        whole = field.kind == "integer"
-        step = forms.step(default or 0, whole)
-        # Without bounds: a browser would drop values outside without a message, but the check below explains them.
-        st.number_input(text, step=int(step) if whole else step, format="%d" if whole else "%.12g", **common)
 
 
 def form(base: dict[str, Any], changed: dict[str, Any], problem: str) -> None:
@@ -179,8 +164,8 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
             horizontal=True, vertical_alignment="center", gap="small", key=f"pf-change-{key.replace('.', '-')}"
         ):
             st.html(
-                f'<div class="pf-change"><code>{parts.escape(key)}</code><div><s>{parts.escape(parts.number(default))}</s>'
-                f"<b>{parts.escape(parts.number(value))}</b></div></div>"
+                f'<div class="pf-change"><code>{html(key)}</code><div><s>{html(number(default))}</s>'
+                f"<b>{html(number(value))}</b></div></div>"
             )
             st.button(
                 "", icon=":material/undo:", key=f"undo {key}", help="Back to the default", on_click=undo, args=([key],),
@@ -197,17 +182,18 @@ def summary(base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: 
         parts.error(problem)
     parts.label("Command")
     st.code(wanted().command, language="bash", wrap_lines=True)
-    trouble, listening = services.launch_trouble(state["launch_flow"])
+    trouble, listening = reads.launch_trouble(state["launch_flow"])
     if trouble:
         parts.error(trouble)
     elif not listening:
         st.warning("No worker is running, so a new run waits. `make up` starts a worker.")
-    if services.read_only():
-        st.info("You are not logged in as operator: you can view everything but not start runs.")
+    refusal = acts.refusal()
+    if refusal:
+        st.info(refusal)
     if st.button(
         "Start the run",
         type="primary",
-        disabled=bool(problem) or services.read_only(),
+        disabled=bool(problem or refusal),
         width="stretch",
         key="launch_start",
     ):
@@ -222,59 +208,55 @@ def wanted() -> Launch:
 def start() -> None:
     """Create the flow run and open its page."""
     try:
-        run = services.acting_runs().launch(wanted())
+        run = acts.launch(wanted())
     except StepError as error:
-        services.launch_trouble.clear()
+        reads.launch_trouble.clear()
         parts.error(error)
         return
-    st.switch_page("views/runs.py", query_params={"run": run.id})
+    st.switch_page("pages/run.py", query_params={"run": run.id})
+
+
+def choice(label: str, name: str, options: Iterable[str], words: Callable[[str], str], tip: str | None = None) -> None:
+    """A choice beside the parameters."""
+    known = [*options]
+    place = known.index(state[f"launch_{name}"])
+    key = f"widget_{name}"
+    st.selectbox(label, known, place, format_func=words, help=tip, key=key, on_change=keep, args=(name,))
 
 
 def page() -> None:
     begin()
-    parts.heading("Launch", "Start a run with these parameters. Unchanged parameters have the values in params.yaml.")
+    for problem in state[REFUSED]:
+        st.warning(f"Left out of this link: {plain(problem)}")
+    parts.heading("New run", "Start a run with these parameters. Unchanged parameters have the values in params.yaml.")
     form_side, run_side = st.columns([2, 1], gap="large")
     with run_side, st.container(key="pf-summary", border=True):
-        profiles = services.profiles()
+        profiles = reads.profiles()
         if state["launch_profile"] not in profiles:
             state["launch_profile"] = ""
         titles = flow_titles()
-        st.selectbox(
-            "Flow",
-            list(titles),
-            format_func=lambda name: titles[name].capitalize(),
-            key="launch_flow",
-            persist_state="session",
-        )
-        st.selectbox(
-            "Profile",
-            ["", *profiles],
-            format_func=lambda name: name or "params.yaml without changes",
-            key="launch_profile",
-            persist_state="session",
-            on_change=lambda: state.update({FORM: state[FORM] + 1}),
-        )
+        choice("Flow", "flow", titles, lambda name: titles[name].capitalize())
+        choice("Profile", "profile", ["", *profiles], lambda name: clean(name) or "params.yaml without changes")
         st.text_input(
             "Text to train on",
+            state["launch_text"],
             placeholder="ingestion.sources as below",
             help="Folders, files, patterns or addresses, separated by commas or spaces; relative paths start at the "
             "project's folder.",
-            key="launch_text",
-            persist_state="session",
+            key="widget_text",
+            on_change=keep,
+            args=("text",),
         )
-        st.selectbox(
+        choice(
             "Size",
+            "size",
             SIZES,
-            format_func=lambda name: name or "as in the parameters, or to fit the text above",
-            help=(
-                "Size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to "
-                "match; auto fits the text and this machine. Your changes below take precedence."
-            ),
-            key="launch_size",
-            persist_state="session",
+            lambda name: name or "as in the parameters, or to fit the text above",
+            "Size of the smaller model of the pair, with vocabulary, tokens, batch and learning rates to match; auto fits the "
+            "text and this machine. Your changes below take precedence.",
         )
     try:
-        base = services.defaults(state["launch_profile"])
+        base = reads.defaults(state["launch_profile"])
     except StepError as error:
         parts.error(error)
         return

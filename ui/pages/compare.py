@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from components.errors import StepError
 from components.results.comparability import NATS, Comparison, compare_losses, compare_scores
 from components.results.power import LEGEND, error_words, from_another, from_chance, score_words
 from components.results.published import LOWER_IS_BETTER
 from flows.client import Record, Score, basis, parameters, scores
-from ui import charts, parts, services
+from ui import banner, charts, parts, reads
+from ui.text import html, plain
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
 Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
@@ -24,7 +24,7 @@ def pick(parents: list[Record]) -> list[Record]:
 
 
 def header(chosen: list[Record], names: Mapping[str, str]) -> list[str]:
-    return [parts.swatch(place) + parts.escape(names[record.id]) for place, record in enumerate(chosen)]
+    return [parts.swatch(place) + html(names[record.id]) for place, record in enumerate(chosen)]
 
 
 def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
@@ -43,10 +43,7 @@ def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[st
     if not differing:
         st.caption("These runs had the same parameters." if keys else "These runs logged no parameters.")
         return
-    rows = [
-        [f"<code>{parts.escape(key)}</code>", *(parts.escape(run.get(key, "default")) for run in values)]
-        for key in differing
-    ]
+    rows = [[f"<code>{html(key)}</code>", *(html(run.get(key, "default")) for run in values)] for key in differing]
     parts.table(["", *header(chosen, names)], rows)
 
 
@@ -54,13 +51,13 @@ def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> No
     parts.label("Validation loss")
     comparison = loss_comparison(chosen, stages, names)
     if comparison.reason:
-        st.caption(parts.plain(comparison.reason))
+        st.caption(plain(comparison.reason))
     if not comparison.measure:
         return
     curves = [
         (names[record.id], curve)
         for record in chosen
-        for curve in services.curves(stages[record.id])
+        for curve in reads.curves(stages[record.id])
         if curve.figure == "validation_loss"
     ]
     if not curves:
@@ -72,18 +69,14 @@ def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> No
         trained,
         selection_mode="multi",
         default=trained,
-        format_func=parts.plain,
+        format_func=plain,
         key="compare_stages",
         label_visibility="collapsed",
     )
     kept = [(name, curve) for name, curve in curves if curve.stage in (shown or trained)]
     if comparison.measure == NATS:
         # The colours follow the chosen runs, even if one has no curve.
-        st.plotly_chart(
-            charts.overlay(kept, list(names.values())),
-            key="compare_loss",
-            config={"displaylogo": False, "displayModeBar": False},
-        )
+        charts.show(charts.overlay(kept, list(names.values())), "compare_loss")
     finals(chosen, stages, names, trained, comparison)
 
 
@@ -107,7 +100,7 @@ def finals(
         losses = [record.metrics.get(comparison.measure) if record else None for record in values]
         best = best_of([loss for loss in losses if loss is not None], lower=True) if comparison.fair else None
         cells = ["-" if loss is None else parts.bold(f"{loss:.4f}", loss == best) for loss in losses]
-        rows.append([parts.escape(stage), *cells])
+        rows.append([html(stage), *cells])
     title = "Last validation loss" if comparison.measure == NATS else "Last bits per byte"
     parts.table([title, *header(chosen, names)], rows, "pf-numbers")
 
@@ -124,7 +117,7 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
         {names[r.id]: basis(stages[r.id], "benchmark") for r in chosen if by_run[r.id]}, "Exam scores"
     )
     if comparison.reason:
-        st.caption(parts.plain(comparison.reason))
+        st.caption(plain(comparison.reason))
         return
     group, metric = exam_choice(everything)
     columns = [
@@ -134,16 +127,13 @@ def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None
         if any(s.model == model for s in by_run[record.id])
     ]
     place = {record.id: i for i, record in enumerate(chosen)}
-    head = [
-        f"{parts.swatch(place[r.id])}{parts.escape(names[r.id])}<br><b>{parts.escape(model)}</b>"
-        for r, model in columns
-    ]
+    head = [f"{parts.swatch(place[r.id])}{html(names[r.id])}<br><b>{html(model)}</b>" for r, model in columns]
     found = {(run, s.model, s.group, s.name): s for run, of_run in by_run.items() for s in of_run if s.metric == metric}
     rows = []
     for of_group, name in dict.fromkeys((s.group, s.name) for s in everything if s.group in ("overall", group)):
         row = [found.get((record.id, model, of_group, name)) for record, model in columns]
         if any(row):
-            rows.append([parts.escape(name.replace("_", " ")) or "<b>all tasks</b>", *cells(row, metric)])
+            rows.append([html(name.replace("_", " ")) or "<b>all tasks</b>", *cells(row, metric)])
     parts.table([METRICS[metric], *head], rows, "pf-numbers")
     better = "lowest" if metric in LOWER_IS_BETTER else "highest"
     st.caption(
@@ -185,7 +175,7 @@ def cells(row: list[Score | None], metric: str) -> list[str]:
         error = error_words(score.stderr, score.clustered_stderr, score.clusters)
         chance = from_chance(score.chance_stderr) if metric == "acc" else None
         detects = score_words(chance, from_another(score.stderr))
-        small = f" <small>{parts.escape(error.strip())}{f'<br>detects {detects}' if detects else ''}</small>"
+        small = f" <small>{html(error.strip())}{f'<br>detects {detects}' if detects else ''}</small>"
         texts.append(parts.bold(f"{score.value:.3f}", score.value == best) + (small if error else ""))
     return texts
 
@@ -198,8 +188,8 @@ def best_of(values: list[float], lower: bool) -> float | None:
 
 def page() -> None:
     parts.heading("Compare", "Differing parameters, training curves and scores of several runs.")
-    try:
-        parents = services.records().parents()
+    with banner.shielded("Runs"):
+        parents = reads.parents()
         if not parents:
             parts.empty("Nothing to compare yet", "Runs appear here when MLflow has a record of them.")
             return
@@ -208,12 +198,10 @@ def page() -> None:
             parts.empty("No runs chosen", "Choose two or more runs above.")
             return
         names = parts.titles(chosen)
-        stages = {record.id: services.stage_records(record) for record in chosen}
+        stages = {record.id: reads.stage_records(record) for record in chosen}
         differing_parameters(chosen, stages, names)
         losses(chosen, stages, names)
         exam(chosen, stages, names)
-    except StepError as error:
-        parts.error(error)
 
 
 page()

@@ -2,12 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import streamlit as st
 
-from components.errors import StepError
 from components.results.power import difference_words, error_words, from_another, score_words
 from components.results.published import (
     LOWER_IS_BETTER,
@@ -22,7 +20,8 @@ from components.results.published import (
     unit,
 )
 from flows.client import Record
-from ui import charts, parts, services
+from ui import banner, charts, parts, reads
+from ui.text import html, plain
 
 BLOG = "Phi-2's table"
 PUBLISHED = "all published"
@@ -50,7 +49,7 @@ def header(column: Column, metrics: Mapping[str, str]) -> str:
     """A column's protocol: the benchmark, and below it in small print metric, shots and form."""
     below = ", ".join(filter(None, protocol(column)))
     title = f"{metrics.get(column['metric'], '')}; {column['form'] or 'form not stated'}"
-    return f'<span title="{escape(title)}">{escape(column["title"])}<br><small>{escape(below)}</small></span>'
+    return f'<span title="{html(title)}">{html(column["title"])}<br><small>{html(below)}</small></span>'
 
 
 def cell(figure: Mapping[str, Any] | None, metric: str, is_best: bool) -> str:
@@ -63,7 +62,7 @@ def cell(figure: Mapping[str, Any] | None, metric: str, is_best: bool) -> str:
     value = f"{scale * figure['value']:.{digits}f}"
     own, whole = (None if e is None else scale * e for e in (figure["stderr"], figure.get("clustered_stderr")))
     error = error_words(own, whole, figure.get("clusters"), digits)
-    error = error and f" <small>{escape(error.strip())}</small>"
+    error = error and f" <small>{html(error.strip())}</small>"
     if figure.get("truncated"):
         error += " <small>†</small>"
     words = [f"{figure['n']:,} examples"]
@@ -75,16 +74,16 @@ def cell(figure: Mapping[str, Any] | None, metric: str, is_best: bool) -> str:
         words.append(f"{figure['truncated']:,} prompts were cut at the start to fit the context")
     if another := from_another(figure["stderr"]):
         words.append(f"detects {score_words(None, scale * another, digits)}")
-    return f'<span title="{escape("; ".join(words))}">{parts.bold(value, is_best)}{error}</span>'
+    return f'<span title="{html("; ".join(words))}">{parts.bold(value, is_best)}{error}</span>'
 
 
 def name(row: Mapping[str, Any], board: Mapping[str, Any], places: Mapping[str, int]) -> str:
     """A row's model: ours with its run, a published one with its source."""
     if row["kind"] == MEASURED:
-        return f'{parts.swatch(places[row["run"]])}<b>{escape(row["title"])}</b> <span class="pf-dim">{escape(row["run"])}</span>'
+        return f'{parts.swatch(places[row["run"]])}<b>{html(row["title"])}</b> <span class="pf-dim">{html(row["run"])}</span>'
     source = board["sources"][row["source"]]
-    mark = f'<sup title="{escape(source["title"])}">[{source["number"]}]</sup>'
-    return f"{escape(row['title'])} {mark}"
+    mark = f'<sup title="{html(source["title"])}">[{source["number"]}]</sup>'
+    return f"{html(row['title'])} {mark}"
 
 
 def best_of(cells: Sequence[Mapping[str, Any]], lower: bool) -> float | None:
@@ -129,9 +128,9 @@ def listing(board: Mapping[str, Any]) -> None:
     """Every published score, one row per protocol."""
     lines = [
         [
-            *map(escape, words),
+            *map(html, words),
             " · ".join(
-                f"<span class='pf-nowrap'>{escape(title)} <b>{value}</b><sup>[{source}]</sup></span>"
+                f"<span class='pf-nowrap'>{html(title)} <b>{value}</b><sup>[{source}]</sup></span>"
                 for title, value, source in figures
             ),
         ]
@@ -152,7 +151,7 @@ def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[
         "Column",
         list(drawable),
         index=list(drawable).index(first),
-        format_func=lambda i: ", ".join(filter(None, plain(drawable[i], board["metrics"]))),
+        format_func=lambda i: ", ".join(filter(None, words_of(drawable[i], board["metrics"]))),
         label_visibility="collapsed",
         key=f"leaderboard_column_{'-'.join(drawable)}",
     )
@@ -168,14 +167,12 @@ def figure(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[
         for row in board["rows"]
         if (found := row["figures"].get(chosen))
     ]
-    st.plotly_chart(
-        charts.standings(points, lower), key="leaderboard_chart", config={"displaylogo": False, "displayModeBar": False}
-    )
+    charts.show(charts.standings(points, lower), "leaderboard_chart")
     unit = "Bits per byte; lower is better" if lower else "Percent"
     st.caption(f"{unit}; bars are 95% intervals of our measurements.")
 
 
-def plain(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
+def words_of(column: Column, metrics: Mapping[str, str]) -> tuple[str, ...]:
     return column["title"], metrics.get(column["metric"], column["metric"]), protocol(column)[1], column["form"]
 
 
@@ -183,7 +180,7 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
     """The paired differences in the runs' reports: one row per figure, one column per run and pair."""
     for run, board in boards.items():
         for reason in board.get("not_compared", []):
-            st.caption(parts.plain(f"{run}: {reason}"))
+            st.caption(plain(f"{run}: {reason}"))
     columns: dict[tuple[str, str, str], dict[str, tuple[Mapping[str, Any], float]]] = {}
     for run, board in boards.items():
         for pair in board.get("exam_differences", []):
@@ -203,11 +200,11 @@ def differences(boards: Mapping[str, Mapping[str, Any]], titles: Mapping[str, st
     parts.label("Paired differences")
     places = list(boards)
     head = [
-        f"{parts.swatch(places.index(run))}{escape(run)}<br><b>{escape(of)} minus {escape(other)}</b>"
+        f"{parts.swatch(places.index(run))}{html(run)}<br><b>{html(of)} minus {html(other)}</b>"
         for run, of, other in columns
     ]
     figures = dict.fromkeys(name for found in columns.values() for name in found)
-    lines = [[escape(name), *(difference(found.get(name)) for found in columns.values())] for name in figures]
+    lines = [[html(name), *(difference(found.get(name)) for found in columns.values())] for name in figures]
     parts.table(["", *head], lines, "pf-numbers")
     st.caption(
         "Differences on the same examples, so that their difficulty cancels out, with the 95% interval in small print, where "
@@ -225,14 +222,14 @@ def difference(found: tuple[Mapping[str, Any], float] | None) -> str:
     value = f"{row['value']:+.3f}"
     apart = row["low"] is not None and not row["low"] <= 0 <= row["high"]
     rest = difference_words(row).removeprefix(value)
-    span = f" <small>{escape(rest.strip())}</small>" if rest else ""
-    return f'<span title="{escape(title)}">{parts.bold(value, p_value < 0.05 and apart)}{span}</span>'
+    span = f" <small>{html(rest.strip())}</small>" if rest else ""
+    return f'<span title="{html(title)}">{parts.bold(value, p_value < 0.05 and apart)}{span}</span>'
 
 
 def sources(board: Mapping[str, Any]) -> None:
     with st.expander("Sources of the published scores"):
         lines = [
-            f"<li>[{s['number']}] {parts.link(s['title'], s['url'])} <span class='pf-dim'>read: {escape(s['read'])}</span></li>"
+            f"<li>[{s['number']}] {parts.link(s['title'], s['url'])} <span class='pf-dim'>read: {html(s['read'])}</span></li>"
             for s in sorted(board["sources"].values(), key=lambda s: s["number"])
         ]
         st.html(f'<ul class="pf-sources">{"".join(lines)}</ul>')
@@ -243,13 +240,11 @@ def page() -> None:
         "Leaderboard",
         "Your runs' models next to published ones. Scores in one column use the same prompt and settings.",
     )
-    try:
-        chosen = pick(services.records().parents())
+    boards: dict[str, Any] = {}
+    with banner.shielded("Your models"):
+        chosen = pick(reads.parents())
         names = parts.titles(chosen)
-        boards = {names[record.id]: services.leaderboard(services.stage_records(record)) for record in chosen}
-    except StepError as error:
-        parts.error(error)
-        boards = {}
+        boards = {names[record.id]: reads.leaderboard(reads.stage_records(record)) for record in chosen}
     board = merge({run: found.get("standings", {}) for run, found in boards.items()})
     if boards and not any(row["kind"] == MEASURED for row in board["rows"]):
         parts.empty("No scores yet", "None of these runs has written a report yet; the last stage writes it.")
@@ -259,7 +254,7 @@ def page() -> None:
         "Table",
         [*tables, PUBLISHED],
         default=BLOG,
-        format_func=parts.plain,
+        format_func=plain,
         key="leaderboard_view",
         label_visibility="collapsed",
         required=True,

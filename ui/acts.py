@@ -1,0 +1,93 @@
+"""What a person does through the panel; each act is recorded with user and time.
+
+Everybody who is not known to be the operator may only view, and so may everybody if PHIFORGE_PANEL_READ_ONLY is set.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+from components.errors import StepError
+from flows.client import FlowRun, Launch, access, acts, project_root
+from ui import reads
+
+READ_ONLY = "PHIFORGE_PANEL_READ_ONLY"
+
+
+def user() -> str:
+    """The name with which this person has logged in; empty if it is not known.
+
+    After a browser has disconnected, Streamlit no longer knows the person, but may still be running the page.
+    """
+    return st.context.headers.get(access.ROLE_HEADER) or ""
+
+
+def refusal() -> str:
+    """The reason why this person may only view; empty if they may act."""
+    if os.environ.get(READ_ONLY, "").lower() not in ("", "0", "false", "no"):
+        return f"This panel is read-only: {READ_ONLY} is set. You can view everything but not start or change runs."
+    if user() != access.OPERATOR:
+        return "You are not logged in as operator: you can view everything but not start or change runs."
+    return ""
+
+
+def check() -> None:
+    """Raises:
+    StepError: this person may only view.
+    """
+    if reason := refusal():
+        raise StepError(reason)
+
+
+def record(what: str, of: str, text: str = "") -> None:
+    """Write down that this person has done something: `delete`, the id of the run, and its name."""
+    acts.record(project_root(), user(), what, of, text)
+
+
+def launch(wanted: Launch) -> FlowRun:
+    """Start a run.
+
+    Raises:
+        StepError: this person may not, or the server refuses.
+    """
+    check()
+    run = reads.prefect(lambda runs: runs.launch(wanted))
+    record("launch", run.id, run.name)
+    reads.forget()
+    return run
+
+
+def cancel(run: FlowRun) -> None:
+    """Cancel a run; raises as `launch` does."""
+    check()
+    reads.prefect(lambda runs: runs.cancel(run.id))
+    record("cancel", run.id, run.name)
+    reads.forget()
+
+
+def retry(run: FlowRun) -> FlowRun:
+    """Start a run with the parameters of another; its finished stages are cached. Raises as `launch` does."""
+    return launch(Launch(run.overrides, run.profile, run.flow, run.text, run.size))
+
+
+def promote(version: str, reason: str) -> None:
+    """Make a version of the registered model the champion, by the command that does it on the terminal.
+
+    Raises:
+        StepError: this person may not, or the command refuses.
+    """
+    check()
+    command = [sys.executable, "-m", "flows.champion", "promote", version, "--reason", f"{reason} ({user()})"]
+    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise StepError((done.stderr.strip().splitlines() or ["error: it was stopped"])[-1].removeprefix("error: "))
+    record("promote", version, reason)
+    reads.forget()
+
+
+def program(name: str) -> str:
+    """The path of an installed command, from the project's folder."""
+    return os.path.relpath(Path(sys.executable).with_name(name), project_root())

@@ -1,0 +1,266 @@
+"""Every read of the pages: one client per service and process, short caches, and no waiting for a service that is away.
+
+Data that may change is kept for a second or two, so that ten people who watch a run ask as often as one; data of ended runs
+is kept.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from components.errors import StepError
+from components.params import load_params, profile_names
+from flows.client import (
+    Curve,
+    FlowRun,
+    LogLine,
+    Record,
+    Records,
+    Runs,
+    StageRun,
+    access,
+    pipeline_graph,
+    pipeline_stages,
+    project_root,
+)
+from flows.client.acts import Act
+from flows.client.acts import latest as latest_acts
+from flows.client.registry import Registry, State
+from flows.client.values import MLFLOW, PREFECT
+from ui.health import Health
+
+TIMEOUT_S = 3.0  # of each request: longer, and a person believes that the page is broken
+NOW, SOON = 1.0, 5.0  # seconds for which an answer is kept: what a person watches, and lists
+LEADERBOARD = "report/leaderboard.json"
+REPORT_PATH = "phiforge-report"  # of the panel's server: then the record, and the page that it stored
+CURVES = ("loss", "validation_loss", "learning_rate", "gradient_norm", "tokens_per_second")
+Value = TypeVar("Value")
+
+
+@st.cache_resource
+def runs() -> Runs:
+    """The Prefect server's runs. Ask it through `prefect`."""
+    return Runs(timeout_s=TIMEOUT_S)
+
+
+@st.cache_resource
+def records() -> Records:
+    """MLflow's records. Ask them through `mlflow`."""
+    return Records()
+
+
+@st.cache_resource
+def registry() -> Registry:
+    """MLflow's registry. Ask it through `champions`."""
+    return Registry()
+
+
+HEALTH = Health({PREFECT: lambda: runs().ready(), MLFLOW: lambda: records().parents()})
+
+
+def prefect(question: Callable[[Runs], Value]) -> Value:
+    """Ask the Prefect server.
+
+    Raises:
+        Unavailable: it does not answer.
+    """
+    return HEALTH.ask(PREFECT, lambda: question(runs()))
+
+
+def mlflow(question: Callable[[Records], Value]) -> Value:
+    """Ask MLflow; raises as `prefect` does."""
+    return HEALTH.ask(MLFLOW, lambda: question(records()))
+
+
+def forget() -> None:
+    """Drop what an act has changed."""
+    for cached in (recent, flow_run, stage_runs, champions):
+        cached.clear()
+
+
+@st.cache_data(ttl=NOW, show_spinner=False)
+def recent(limit: int = 50) -> list[FlowRun]:
+    """The latest runs, newest first."""
+    return prefect(lambda runs: runs.recent(limit))
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def upcoming(limit: int = 5) -> list[FlowRun]:
+    """The next scheduled runs, soonest first."""
+    return prefect(lambda runs: runs.upcoming(limit))
+
+
+@st.cache_data(ttl=NOW, max_entries=100, show_spinner=False)
+def flow_run(run_id: str) -> FlowRun | None:
+    """One run; None if the server has none with this id."""
+    return prefect(lambda runs: runs.get(run_id))
+
+
+@st.cache_data(ttl=NOW, max_entries=100, show_spinner=False)
+def stage_runs(run_id: str, flow: str) -> list[StageRun]:
+    """The stages of a run in the order of its flow."""
+    return prefect(lambda runs: runs.stages(run_id, stages(flow)))
+
+
+@st.cache_data(ttl=NOW, max_entries=100, show_spinner=False)
+def progress(task_run_id: str) -> dict[str, float] | None:
+    """The figures of a running stage's last progress line."""
+    return prefect(lambda runs: runs.progress(task_run_id))
+
+
+@st.cache_data(ttl=NOW, max_entries=100, show_spinner=False)
+def logs(run_id: str, task_run_id: str = "") -> list[LogLine]:
+    """The last lines of a run, or of one of its stages."""
+    return prefect(lambda runs: runs.logs(run_id, task_run_id))
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def parents() -> list[Record]:
+    """MLflow's records of whole runs, newest first."""
+    return mlflow(lambda records: records.parents())
+
+
+@st.cache_data(ttl=SOON, max_entries=200, show_spinner=False)
+def parent_of(run_id: str) -> Record | None:
+    """MLflow's record of a run; None if all its stages were cached."""
+    return mlflow(lambda records: records.parent_of(run_id))
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def usual_seconds() -> dict[str, float]:
+    """How long each stage took when it last ran."""
+    return mlflow(lambda records: records.usual_seconds())
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def champions() -> tuple[str, State]:
+    """The registered model's name, and its champion and decisions."""
+    name = defaults(None)["reporting"]["registered_model"]
+    return name, HEALTH.ask(MLFLOW, lambda: registry().state(name))
+
+
+@st.cache_data(ttl=NOW, show_spinner=False)
+def acts(run_id: str) -> list[Act]:
+    """What people did to a run or version, newest first."""
+    return [act for act in latest_acts(project_root()) if act.of == run_id]
+
+
+def page_address(address: str) -> str:
+    """A page of Prefect or MLflow, with the login of an operator, because these servers have no readers."""
+    auth = os.environ.get(access.AUTH, "")
+    operator = st.context.headers.get(access.ROLE_HEADER) == access.OPERATOR
+    return access.with_login(address, auth) if auth and address.startswith("http") and operator else address
+
+
+def defaults(profile: str | None) -> dict[str, Any]:
+    """The current params.yaml with a profile applied, as nested plain values."""
+    root = project_root()
+    files = [root / "params.yaml", *([root / "profiles" / f"{profile}.yaml"] if profile else [])]
+    return _defaults(profile, tuple(_changed(file) for file in files))
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _defaults(profile: str | None, changed: tuple[int, ...]) -> dict[str, Any]:
+    return load_params(project_root() / "params.yaml", profile=profile).model_dump(mode="json")
+
+
+def _changed(file: Path) -> int:
+    """When a file has changed last; 0 without one."""
+    return file.stat().st_mtime_ns if file.is_file() else 0
+
+
+def profiles() -> list[str]:
+    return profile_names(project_root())
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def launch_trouble(flow: str) -> tuple[str, bool]:
+    """The reason why a run of a flow cannot be launched now (may be empty), and whether a worker waits for runs."""
+    try:
+        return "", prefect(lambda runs: runs.ready(flow))
+    except StepError as error:
+        return str(error), False
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def stages(flow: str = "pipeline") -> dict[str, str]:
+    """Names of a flow's stages in the order of execution, with descriptions."""
+    return pipeline_stages(project_root(), flow)
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def graph(flow: str = "pipeline") -> dict[str, tuple[str, ...]]:
+    """A flow's stages in the order of execution, each with the stages that it needs."""
+    return pipeline_graph(project_root(), flow)
+
+
+def stage_records(parent: Record | None, flow_run_id: str = "") -> dict[str, Record]:
+    """MLflow's records of a run's stages, in the pipeline's order; for a cached stage, that of the run that made it.
+
+    Args:
+        parent: the run's own record; None if all its stages were cached.
+        flow_run_id: the run, needed for its outputs if `parent` is None.
+    """
+    if parent is None:
+        outputs = prefect(lambda runs: runs.outputs(flow_run_id))
+        found = mlflow(lambda records: records.stages(None, outputs))
+    else:
+        found = (_ended_stages if parent.ended else _stages)(parent)
+    order = list(stages())
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+
+
+def _stages(parent: Record) -> dict[str, Record]:
+    return mlflow(lambda records: records.stages(parent))
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Record: lambda record: record.id})
+def _ended_stages(parent: Record) -> dict[str, Record]:
+    """The records of an ended run, which never change."""
+    return _stages(parent)
+
+
+def report(record_id: str, path: str) -> str:
+    """A page that a stage stored with its record; empty if there is none."""
+    return mlflow(lambda records: records.file(record_id, path))
+
+
+def curves(stages_of_run: Mapping[str, Record]) -> list[Curve]:
+    """The histories of CURVES of all training stages of a run."""
+    return [
+        curve for record in stages_of_run.values() for curve in (_ended_curves if record.ended else _curves)(record)
+    ]
+
+
+def _curves(record: Record) -> list[Curve]:
+    return mlflow(lambda records: records.curves(record, CURVES))
+
+
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs={Record: lambda record: record.id})
+def _ended_curves(record: Record) -> list[Curve]:
+    """The curves of an ended run, which never change."""
+    return _curves(record)
+
+
+def leaderboard(stages_of_run: Mapping[str, Record]) -> dict[str, Any]:
+    """The leaderboard from the report of a run; empty without a report."""
+    record = stages_of_run.get("report")
+    return (document(record, LEADERBOARD) if record else None) or {}
+
+
+def document(record: Record, path: str) -> dict[str, Any] | None:
+    """A JSON object that a stage stored with its record; None if there is none."""
+    return (_ended_document if record.ended else _document)(record, path)
+
+
+def _document(record: Record, path: str) -> dict[str, Any] | None:
+    return mlflow(lambda records: records.document(record, path))
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Record: lambda record: record.id})
+def _ended_document(record: Record, path: str) -> dict[str, Any] | None:
+    """A document of an ended run, which never changes."""
+    return _document(record, path)
