@@ -48,13 +48,13 @@ class Started:
             await self.app(scope, receive, send)
             return
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-        start: MutableMapping[str, Any] = {}
+        start: dict[str, Any] = {}
         body = b""
 
         async def collect(message: MutableMapping[str, Any]) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                start = message
+                start = dict(message)
                 return
             body += message.get("body", b"")
             if not message.get("more_body"):
@@ -77,12 +77,12 @@ class Reports:
         self.app = app
 
     async def __call__(self, scope: access.Scope, receive: access.Receive, send: access.Send) -> None:
-        found = re.fullmatch(rf"/{reads.REPORT_PATH}/([0-9a-f]{{32}})/([\w/]+/index\.html)", scope.get("path", ""))
-        if scope["type"] != "http" or not found:
+        asked = re.fullmatch(rf"/{reads.REPORT_PATH}/([0-9a-f]{{32}})/([\w/]+/index\.html)", scope.get("path", ""))
+        if scope["type"] != "http" or not asked:
             await self.app(scope, receive, send)
             return
         try:
-            text = await anyio.to_thread.run_sync(reads.report, *found.groups())
+            text = await anyio.to_thread.run_sync(reads.report, asked[1], asked[2])
         except StepError as error:
             text = f"<!doctype html><p>{html(error)}"
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", self.POLICY)]

@@ -221,7 +221,7 @@ def models(board: Mapping[str, Any]) -> None:
         )
     head = ["", "Parameters", "Tokens", "Held-out loss", "Bits per byte", "Exam accuracy"]
     parts.table(head, rows, "pf-numbers")
-    first = next(iter(board.get("models") or []), {})
+    first: Mapping[str, Any] = next(iter(board.get("models") or []), {})
     guess = figure(first.get("chance"), ".3f")
     st.caption(
         f"Held-out loss in nats per token, fewer are better. ± one standard error; guessing gives {guess}. Control: the larger "
