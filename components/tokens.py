@@ -13,7 +13,7 @@ phase after phase; the manifest says where each begins.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -142,6 +142,12 @@ class Manifest:
         refuse_links_out(path.parent)
 
 
+def phase_positions(counts: Mapping[str, Any]) -> np.ndarray:
+    """`TokenSplit.phases` from the counts of a split in a manifest."""
+    lengths = [phase["tokens"] for phase in counts.get("phases", [counts])]
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
 class TokenSplit:
     """One stream of tokens, read by position. `len(split)` is its number of tokens."""
 
@@ -186,8 +192,7 @@ class TokenSplit:
     @property
     def phases(self) -> np.ndarray:
         """Positions at which the phases of the curriculum begin, and the end of the stream; int64 (phases + 1,)."""
-        lengths = [phase["tokens"] for phase in self.counts.get("phases", [self.counts])]
-        return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        return phase_positions(self.counts)
 
     @cached_property
     def documents(self) -> pa.Table:

@@ -47,9 +47,18 @@ COMMANDS = {
     "champion": Entry("show which model is the champion, and every decision about it", "flows.champion"),
     "promote": Entry("make a version of the registered model the champion", "flows.champion", {"command": "promote"}),
     "rollback": Entry("make the previous champion the champion again", "flows.champion", {"command": "rollback"}),
+    "trace": Entry("show where a result comes from, and where a document went", "flows.trace"),
+    "records": Entry(
+        "write the model card, training-content summary and bill of materials of a model", "flows.exports"
+    ),
     "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
     "law": Entry("fit the law that predicts when growing pays", "flows.run", {"flow": "growth-law"}),
     "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
+    "compare": Entry("compare the runs that are here, folded over their seeds", "flows.comparing"),
+    "sweep": Entry("try configurations of parameters and compare them over seeds", "flows.sweeps"),
+    "try": Entry("test a hypothesis about parameters, seed by seed; or print the lab book", "flows.tries"),
+    "without": Entry("retrain without some documents, and see what that changes", "flows.without"),
+    "forget": Entry("remove documents from the data and the models, with a certificate", "flows.forget"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
     "housekeeping": Entry("remove results of earlier runs that are no longer needed", "flows.housekeeping.__main__"),
     "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),

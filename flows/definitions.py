@@ -1,6 +1,6 @@
 """The definitions that flows run: a dvc.yaml, or its stages up to one of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.graph import PIPELINE_FILE
@@ -74,6 +74,18 @@ DATA_ABLATION = Definition(
     Path("reports/ablation/result/ablation.md"),
     Path("reports/ablation/result/index.html"),
 )
+# Flows whose runs are parts of a comparison; they are not started as a whole by `flows.run`.
+PART = replace(PIPELINE, flow="part", title="a part of the pipeline for a try or a sweep")
+TRY = replace(PIPELINE, flow="try", title="a try")
+SWEEP = replace(PIPELINE, flow="sweep", title="a sweep")
+WITHOUT = Definition(
+    "without",
+    "the study of counterfactuals",
+    "studies/without/dvc.yaml",
+    Path("reports/without/result.json"),
+    Path("reports/without/result/without.md"),
+    Path("reports/without/result/index.html"),
+)
 DEFINITIONS = {
-    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION)
+    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION, WITHOUT)
 }

@@ -5,10 +5,15 @@
 On Linux the kernel sends SIGTERM when the parent has ended, even by kill -9. With `--tree` this process answers SIGTERM by
 stopping all its descendants, first with SIGTERM, then with SIGKILL: a stage, its shell and its workers end within two
 seconds. On other systems only `--tree` works. The module runs inside this process, so the guard costs nothing.
+
+With PHIFORGE_USAGE it writes the CPU seconds of this process and all that it waited for, and the peak memory of the largest
+of them, to that file.
 """
 
 import ctypes
+import json
 import os
+import resource
 import runpy
 import signal
 import sys
@@ -17,6 +22,7 @@ import time
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE = 1.2  # seconds between SIGTERM and SIGKILL
+USAGE = "PHIFORGE_USAGE"
 
 
 def die_with_parent(parent: int) -> None:
@@ -64,6 +70,22 @@ def stop_tree_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def write_usage(file: str) -> None:
+    """Write what this process and its ended descendants have used."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = own.ru_maxrss * unit
+    if sys.platform == "linux":  # there the kernel's figure begins with that of the parent, from before this program
+        with open("/proc/self/status", encoding="utf-8") as status:
+            peak = next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:")), peak)
+    usage = {
+        "cpu_seconds": sum(one.ru_utime + one.ru_stime for one in (own, others)),
+        "peak_bytes": max(peak, others.ru_maxrss * unit),
+    }
+    with open(file, "w", encoding="utf-8") as output:
+        json.dump(usage, output)
+
+
 def main() -> None:
     arguments = sys.argv[1:]
     tree = arguments[0] == "--tree"
@@ -72,7 +94,12 @@ def main() -> None:
         stop_tree_on_sigterm()
     die_with_parent(int(parent))
     sys.argv = [module, *rest]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    usage = os.environ.pop(USAGE, "")
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        if usage:
+            write_usage(usage)
 
 
 if __name__ == "__main__":

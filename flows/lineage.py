@@ -5,7 +5,9 @@ that runs has a child run. A step with curves or a model to log opens its child 
 module opens it from the step's notes. This module adds the hashes that DVC computes after a stage.
 """
 
+import getpass
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +29,7 @@ class Lineage:
     def __init__(self, home: Path, root: Path, flow_run_id: str, name: str) -> None:
         self.home, self.root, self.flow_run_id, self.name = Path(home), Path(root), flow_run_id, name
         self.run_id = ""
-        self.facts: dict[str, Any] = {}  # overrides, profile, workspace: logged when the run is created
+        self.facts: dict[str, Any] = {}  # overrides, profile, workspace, kind, parent: logged when the run is created
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -53,16 +55,17 @@ class Lineage:
         self._client = client(self.home)
         experiment_id = ensure_experiment(self._client)
         tags = source_tags(self.root) | {
-            "pipeline.source": "prefect",
+            "pipeline.source": self.facts.get("kind", "prefect"),
             "prefect.flow_run_id": self.flow_run_id,
             "prefect.flow_run_name": self.name,
             "mlflow.source.name": "flows/pipeline.py",
+            "mlflow.user": user_name(),
         }
         if "git.commit" in tags:
             tags["mlflow.source.git.commit"] = tags["git.commit"]  # for MLflow's own pages
-        for name in ("workspace", "profile"):
+        for name, tag in (("workspace", "workspace"), ("profile", "profile"), ("parent", "mlflow.parentRunId")):
             if self.facts.get(name):
-                tags[name] = str(self.facts[name])
+                tags[tag] = str(self.facts[name])
         run = self._client.create_run(experiment_id, run_name=self.name, tags=tags)
         self.run_id = run.info.run_id
         for key, value in self.facts.get("overrides", {}).items():
@@ -118,6 +121,14 @@ class Lineage:
 
     def _children(self, condition: str) -> list[Any]:
         return children(self._client, self.run_id, condition)
+
+
+def user_name() -> str:
+    """Who started this process, by the operating system's name; the number of a user without a name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def client(home: Path) -> Any:

@@ -20,7 +20,7 @@ from components.params import PARAMS_FILE, load_params, profile_names
 from components.params.schema import overrides_schema
 from components.params.sizing import WIDTHS
 from flows.definitions import Definition
-from flows.preview import preview
+from flows.preview import Previewed, preview
 from flows.settings import project_root
 from flows.sizes import Asked, sources_of
 
@@ -48,7 +48,9 @@ Profile = Annotated[str | None, Described(lambda: _one_of(profile_names(project_
 Size = Annotated[str | None, Described(lambda: _one_of(["auto", *WIDTHS]))]
 
 
-def resolve(home: Path, asked: Asked, definition: Definition, console: Console, start: Path) -> dict[str, Any]:
+def resolve(
+    home: Path, asked: Asked, definition: Definition, console: Console, start: Path, with_time: bool = True
+) -> Previewed:
     """Print the contents of the text and the plan; returns the run's overrides with sources and sizes.
 
     Args:
@@ -61,7 +63,7 @@ def resolve(home: Path, asked: Asked, definition: Definition, console: Console, 
     if asked.texts:
         sources = [source for text in asked.texts for source in sources_of(text, start)]
         overrides["ingestion.sources"] = list({source["path"]: source for source in sources}.values())
-    return preview(home, replace(asked, overrides=overrides), definition, console)
+    return preview(home, replace(asked, overrides=overrides), definition, console, with_time)
 
 
 def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Callable[[str], None]) -> dict[str, Any]:
@@ -70,7 +72,7 @@ def resolve_in_flow(home: Path, asked: Asked, definition: Definition, say: Calla
         load_params(home / PARAMS_FILE, asked.overrides, asked.profile)
         return dict(asked.overrides)
     with io.StringIO() as printed:
-        overrides = resolve(home, asked, definition, Console(file=printed, width=LINE), home)
+        overrides = resolve(home, asked, definition, Console(file=printed, width=LINE), home).overrides
         for line in printed.getvalue().splitlines():
             say(line)
     return overrides

@@ -39,9 +39,17 @@ from components.params import PARAMS_FILE, load_params  # noqa: E402
 from components.running.locks import WaitStopped  # noqa: E402
 from components.running.progress import Pace, parse  # noqa: E402
 from components.tracking import flat_numbers  # noqa: E402
-from flows import events, records, recovery  # noqa: E402
+from flows import events, measured, records, recovery  # noqa: E402
 from flows.cache import Cache, dropped  # noqa: E402
-from flows.definitions import CORPUS, DATA_ABLATION, GROWTH_LAW, GROWTH_STUDY, PIPELINE, Definition  # noqa: E402
+from flows.definitions import (  # noqa: E402
+    CORPUS,
+    DATA_ABLATION,
+    GROWTH_LAW,
+    GROWTH_STUDY,
+    PIPELINE,
+    WITHOUT,
+    Definition,
+)
 from flows.disk import Places, check_space  # noqa: E402
 from flows.graph import Stage, load_graph, locked_outputs, settle_lock_order, show  # noqa: E402
 from flows.housekeeping import tidy_files  # noqa: E402
@@ -186,17 +194,36 @@ def data_ablation(
     return bring_all_up_to_date(DATA_ABLATION, Asked(overrides, profile, (text,) if text else (), size))
 
 
+@flow_of(
+    WITHOUT,
+    "What the models would be without some documents: the stages of studies/without/dvc.yaml and those they need.",
+)
+def without(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006
+) -> State:
+    """Bring every stage of the study of counterfactuals up to date; arguments and errors as for the pipeline."""
+    return bring_all_up_to_date(WITHOUT, Asked(overrides, profile, (text,) if text else (), size))
+
+
 FLOWS = {
     PIPELINE.flow: pipeline,
     CORPUS.flow: corpus,
     GROWTH_STUDY.flow: growth_study,
     GROWTH_LAW.flow: growth_law,
     DATA_ABLATION.flow: data_ablation,
+    WITHOUT.flow: without,
 }
 
 
-def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None) -> State:
-    """The body of a flow."""
+def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | None = None, parent: str = "") -> State:
+    """The body of a flow.
+
+    Args:
+        parent: id of the MLflow run of which this one is a part, such as that of a sweep.
+    """
     home, logger = settings.project_root(), get_run_logger()
 
     def say(text: str) -> None:
@@ -212,6 +239,7 @@ def bring_all_up_to_date(definition: Definition, asked: Asked, promote: bool | N
     with workspace(home, overrides, profile, say) as place:
         lineage = Lineage(home, place.root, flow_run_id, this_flow_run.name)
         lineage.facts = {"overrides": overrides, "profile": profile, "workspace": place.key}
+        lineage.facts |= {"parent": parent, "kind": "part"} if parent else {}
         runner = StageRunner(place.root, settings.stage_environment(home))
         stages = load_graph(place.root, definition.file, definition.last)
         show(place.root, definition.file)
@@ -383,6 +411,7 @@ def bring_up_to_date(run: PipelineRun, stage: Stage) -> State:
     run.outcomes[stage.name] = outcome
     events.emit(outcome.kind, stage.name, seconds=outcome.seconds)
     if outcome.kind == "ran":
+        measured.write(run.home, run.place.root, stage, outcome.seconds, outcome.usage)
         run.lineage.stage_ran(stage.name, outcome.outs, run.cache.folder)
         return Completed(message=f"ran in {outcome.seconds:.1f} s")
     return Completed(name="Cached", message="restored" if outcome.kind == "restored" else "nothing changed")

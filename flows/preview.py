@@ -8,7 +8,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -18,23 +18,30 @@ from components.errors import StepError
 from components.foreign import yaml_text
 from components.foreign.terminal import printable
 from components.params import PARAMS_FILE, Params, load_params
-from components.params.duration import run_seconds
 from components.params.sizing import WIDTHS
+from components.planning.plan import whole_seconds
 from components.running.contents import AS_JSON, Contents, FileType, counted
-from flows import processes
+from flows import measured, processes
 from flows.definitions import PIPELINE, Definition
 from flows.graph import load_graph
+from flows.plan import GPU, costs
 from flows.sizes import UNKNOWN_BYTES, Asked, cores, sized
 
 TYPES, LANGUAGES = 8, 5  # maximum numbers that are shown
 SURVEY = "components.ingestion.survey"
 GRACE = 1.0  # seconds from asking the survey to stop until it is killed
 LEAST_SHARE = 0.005  # minimum share of a language that is shown
-GPU = Path("/dev/nvidiactl")
 
 
-def preview(root: Path, asked: Asked, definition: Definition, console: Console) -> dict[str, Any]:
-    """Print the contents of the text and the plan; returns the overrides with the resulting sizes.
+class Previewed(NamedTuple):
+    """The overrides of a run with sources and sizes, and the bytes of text in the sources."""
+
+    overrides: dict[str, Any]
+    text_bytes: float
+
+
+def preview(root: Path, asked: Asked, definition: Definition, console: Console, with_time: bool = True) -> Previewed:
+    """Print the contents of the text and the plan.
 
     Raises:
         StepError: the text or the size is refused.
@@ -48,14 +55,16 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console) 
             show(console, "Your text", lines)
         if contents.refusal:
             raise StepError(printable(contents.refusal))
-    text_bytes = contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
+    known = round(measured.last_text_bytes(root, params))
+    text_bytes = known or contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
     overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes)
-    plan = planned(root, load_params(root / PARAMS_FILE, overrides, asked.profile), definition, text_bytes)
+    resulting = load_params(root / PARAMS_FILE, overrides, asked.profile)
+    plan = planned(root, resulting, definition, text_bytes, with_time)
     if params.ingestion.names_own_text:
         show(console, "The plan", plan.lines())
     else:
         console.print(Text(f"The plan: {plan.sentence()}"), soft_wrap=True)
-    return overrides
+    return Previewed(overrides, text_bytes)
 
 
 def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
@@ -131,7 +140,7 @@ class Plan:
         return "; ".join(filter(None, [self.sizes, f"{len(self.stages)} stages", self.time]))
 
 
-def planned(root: Path, params: Params, definition: Definition, text_bytes: int) -> Plan:
+def planned(root: Path, params: Params, definition: Definition, text_bytes: float, with_time: bool = True) -> Plan:
     """The plan of a run with these parameters on this amount of text."""
     if definition.last:
         stages = [stage.name for stage in load_graph(root, definition.file, definition.last)]
@@ -142,8 +151,8 @@ def planned(root: Path, params: Params, definition: Definition, text_bytes: int)
         f"{name} model {one.model.hidden_size} wide with {one.model.num_hidden_layers} blocks on {one.tokens:,} tokens"
         for name, one in (("smaller", params.small), ("larger", params.large))
     ]
-    minutes = max(1, round(run_seconds(params, cores(), text_bytes) / 60))
-    is_known = definition == PIPELINE and not GPU.exists()  # the speed of a GPU is unknown
+    is_known = with_time and definition == PIPELINE and not GPU.exists()  # the speed of a GPU is unknown
+    minutes = max(1, round(whole_seconds(params, text_bytes, costs(root)) / 60)) if is_known else 0
     return Plan(
         sizes=f"{size}{', '.join(models)}, vocabulary {params.tokenization.vocab_size:,}",
         stages=stages,

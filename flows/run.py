@@ -11,18 +11,24 @@ Exit status: 0 done, 1 failed or refused, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 import argparse
+import importlib
+import io
 import os
 import signal
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from rich.console import Console
 
 from components.errors import StepError
 from components.foreign.terminal import printable_text
 from components.params import parse_overrides
 from components.params.sizing import WIDTHS
 from flows import events, settings, step
+from flows import plan as plans
 from flows.definitions import DEFINITIONS, PIPELINE
 from flows.parameters import resolve
 from flows.screen import Screen, closing_screen
@@ -48,18 +54,18 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
         promotion = _promotion(arguments)
         texts = (*arguments.texts, *arguments.text)
         asked = Asked(parse_overrides(arguments.set), arguments.profile, texts, arguments.size)
-        overrides = resolve(root, asked, DEFINITIONS[arguments.flow], screen.console, Path.cwd())
+        if plan:
+            return _plan(root, asked, arguments, screen.console)
+        overrides = resolve(root, asked, DEFINITIONS[arguments.flow], screen.console, Path.cwd()).overrides
         if arguments.plan:
             return 0
         settings.configure(root)
-        # Prefect reads its settings when it is imported. Its logs go to its server, but not to the terminal.
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         with screen, events.listen(screen.on_event):
             definition = DEFINITIONS[arguments.flow]
             if all_cached(root, definition, overrides, arguments.profile, arguments.promote):
                 failure = ""
             else:
-                failure = _failure(_run(root, arguments.flow, overrides, arguments.profile, promotion))
+                failure = failure_of(_run(root, arguments.flow, overrides, arguments.profile, promotion))
     except KeyboardInterrupt:
         print("\nStopped. Finished stages are kept; run again to resume.", file=sys.stderr)
         return 130
@@ -78,14 +84,38 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
 
 
 def _run(root: Path, flow: str, overrides: dict[str, Any], profile: str | None, promotion: dict[str, bool]) -> Any:
-    server = connect(root)
-    from flows import recovery
-    from flows.pipeline import FLOWS  # takes a second or two, while the server starts
+    flows = served(root, "flows.pipeline").FLOWS
+    return flows[flow](overrides=overrides, profile=profile, **promotion, return_state=True)
 
+
+def served(root: Path, module: str) -> ModuleType:
+    """A module of flows, imported while a Prefect server for them starts."""
+    settings.configure(root)
+    # Prefect reads its settings when it is imported. Its logs go to its server, but not to the terminal.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    server = connect(root)
+    found = importlib.import_module(module)  # takes a second or two
     if server is not None:
+        from flows import recovery
+
         server.wait()
         recovery.close_orphans(root, lambda text: events.emit("note", text=text))
-    return FLOWS[flow](overrides=overrides, profile=profile, **promotion, return_state=True)
+    return found
+
+
+def _plan(root: Path, asked: Asked, arguments: argparse.Namespace, console: Console) -> int:
+    """Print the plan of a run."""
+    from components.planning.machines import machine
+
+    other = machine(arguments.on) if arguments.on else None
+    quiet = Console(file=io.StringIO()) if arguments.json else console
+    found = resolve(root, asked, DEFINITIONS[arguments.flow], quiet, Path.cwd(), with_time=False)
+    made = plans.plan_of(root, found.overrides, asked.profile, found.text_bytes, other)
+    if arguments.json:
+        print(plans.as_json(made))
+    else:
+        plans.show(made, console)
+    return 0
 
 
 def _promotion(arguments: argparse.Namespace) -> dict[str, bool]:
@@ -103,7 +133,7 @@ def _promotion(arguments: argparse.Namespace) -> dict[str, bool]:
     return {"promote": arguments.promote}
 
 
-def _failure(state: Any) -> str:
+def failure_of(state: Any) -> str:
     """The message of the error with which the flow ended, or an empty string."""
     if state.is_completed():
         return ""
@@ -143,7 +173,14 @@ def parser(prog: str = PROG, flow: str = "", plan: bool = False) -> argparse.Arg
             default=PIPELINE.flow,
             help=f"{titles} (default: {PIPELINE.flow})",
         )
-    if not plan:
+    if plan:
+        made.add_argument("--json", action="store_true", help="print the plan as JSON")
+        made.add_argument(
+            "--on",
+            metavar="MACHINE",
+            help="plan for another machine: h200, 8xh200, 96xa100 or a YAML file (components/planning/machines.yaml)",
+        )
+    else:
         made.add_argument(
             "--plan", action="store_true", help="print the contents of the text and the plan, then stop before any work"
         )

@@ -4,20 +4,23 @@ The only cache is DVC's: a stage that DVC would skip is recognised before any pr
 DVC's run cache is only checked out. The caller gets a stage's output line by line.
 """
 
+import json
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from components.foreign.addresses import without_secrets
 from components.running.progress import parse
 from flows import graph, processes
 from flows.events import Kind
+from flows.guard import USAGE
 
 GRACE = 1.6  # seconds between a request to stop and the kill of a stage's group; its guard needs less
 TAIL = 15  # lines of a failed stage that its error shows
@@ -41,12 +44,19 @@ _PASSING = re.compile(r"Unable to acquire lock|is busy|unexpected error|\[Errno 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a stage. `kind`: ran, cached (nothing changed) or restored (from DVC's run cache)."""
+    """The outcome of a stage.
+
+    Attributes:
+        kind: ran, cached (nothing changed) or restored (from DVC's run cache).
+        outs: md5 of each output, by path.
+        usage: `cpu_seconds` of its processes and `peak_bytes` of the largest; empty if no process ran.
+    """
 
     stage: str
     kind: Kind
     seconds: float
-    outs: dict[str, str] = field(default_factory=dict)  # path: md5
+    outs: dict[str, str] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
 
 
 class StageFailed(Exception):
@@ -86,6 +96,13 @@ class StageRunner:
             StageFailed: with the stage's last lines.
             StageStopped: `stop` was called.
         """
+        with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
+            usage = Path(folder, "usage.json")
+            outcome = self._run(stage, on_line, {**environment, USAGE: str(usage)})
+            found = json.loads(usage.read_text(encoding="utf-8")) if usage.is_file() else {}
+        return replace(outcome, usage=found)
+
+    def _run(self, stage: graph.Stage, on_line: Callable[[str], None], environment: Mapping[str, str]) -> Outcome:
         before, started = graph.locked_outputs(self.root, stage.name, stage.file), time.monotonic()
         lines: deque[str] = deque(maxlen=2000)
         child = self._start(stage, environment)

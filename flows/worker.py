@@ -38,7 +38,8 @@ NICENESS = 10  # of runs, so that the server and the panel answer while runs use
 TIDY_S = 15
 SETTLE_ATTEMPTS = 20  # five minutes; later the next start closes the run
 ENTRYPOINTS = {name: f"flows/pipeline.py:{name.replace('-', '_')}" for name in DEFINITIONS} | {
-    "housekeeping": "flows/housekeeping/flow.py:housekeeping"
+    "housekeeping": "flows/housekeeping/flow.py:housekeeping",
+    "sweep": "flows/sweeping.py:sweep",
 }
 
 

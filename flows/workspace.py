@@ -130,7 +130,7 @@ def refuse_edits(root: Path, place: Workspace) -> None:
     Raises:
         StepError: files in it were edited, added or removed.
     """
-    if edited := edits_since(place.root, _record(root, place.key)["checkout"]):
+    if edited := edits_since(place.root, record_of(root, place.key)["checkout"]):
         where = f"{FOLDER}/{place.key}"
         raise StepError(
             f"{where}: {listed(edited)} changed since the workspace was made, so its results would be recorded for "
@@ -198,13 +198,13 @@ def experiment_exists(root: Path, place: Workspace) -> bool:
 
 def _prepare(root: Path, place: Workspace, say: Say) -> None:
     with exclusive(lock_file(root, "git")):
-        if place.root.is_dir() and "checkout" in _record(root, place.key):
+        if place.root.is_dir() and "checkout" in record_of(root, place.key):
             refuse_edits(root, place)
             git(
                 place.root, "reset", "--soft", git(root, "rev-parse", "HEAD")
             )  # experiments belong to the current commit
             git(
-                place.root, "read-tree", _record(root, place.key)["checkout"]
+                place.root, "read-tree", record_of(root, place.key)["checkout"]
             )  # because saving an experiment resets the index
             return
         _remove(root, place.root)  # left by a run that was killed while making it
@@ -229,7 +229,7 @@ def _record_file(root: Path, key: str) -> Path:
     return state_folder(root) / FOLDER / f"{key}.json"
 
 
-def _record(root: Path, key: str) -> dict[str, Any]:
+def record_of(root: Path, key: str) -> dict[str, Any]:
     """The record of a workspace; empty if its creation was interrupted."""
     path = _record_file(root, key)
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -26,6 +26,7 @@ SHARED = {
     "foreign",
     "text",
     "results",
+    "tracing",
 }  # a package that is not a step: it imports none, and any step may import it
 STEPS = sorted({path.parent.name for path in (ROOT / "components").glob("*/__main__.py")} - SHARED)
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]

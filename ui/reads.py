@@ -167,6 +167,11 @@ def _defaults(profile: str | None, changed: tuple[int, ...]) -> dict[str, Any]:
     return load_params(project_root() / "params.yaml", profile=profile).model_dump(mode="json")
 
 
+def params_changed() -> int:
+    """When params.yaml has changed last."""
+    return _changed(project_root() / "params.yaml")
+
+
 def _changed(file: Path) -> int:
     """When a file has changed last; 0 without one."""
     return file.stat().st_mtime_ns if file.is_file() else 0

@@ -97,7 +97,7 @@ def benchmark(job: Job, output: Path, params: BenchmarkingParams) -> dict[str, A
         raise StepError(f"the data folder {folder} is not there; name another with --data-dir or benchmarking.data_dir")
     place = Place(folder, params.hub)
     offline(place)
-    suite = plan(job.suite, place)
+    suite = plan(job.suite, place, params.exam_part)
     suite = replace(suite, tasks=tuple(with_samples(task, params.samples, params.temperature) for task in suite.tasks))
     from components.phi.machine import prepare
 

@@ -1,6 +1,7 @@
 """Read the exam that components.synthesis wrote: tasks of multiple-choice rows, each row checked."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from components.foreign.confined import inside
 
 FORMAT_VERSION = 1
 REWORDED = "reworded"  # subfolder of the exam: its held-out wordings, in the same form
+ALL, OPEN, SEALED = "all", "open", "sealed"  # parts of an exam
 FIELDS = {"id": str, "question": str, "choices": list, "answer": int, "category": str}
 
 
@@ -72,6 +74,32 @@ def load_exam(directory: Path | None, failed: dict[str, str] | None = None) -> l
     if not found:
         raise StepError(f"{path}: no task can be read: {next(iter((failed or {}).values()), '')}")
     return found
+
+
+def in_part(tasks: list[TaskData], part: str) -> list[TaskData]:
+    """The questions of one part, by task; tasks without any are left out.
+
+    The hash of a question's id, which is that of its content, decides, so a question is in the same half in every exam.
+    """
+    if part == ALL:
+        return tasks
+    halves = [
+        replace(
+            task, rows=tuple(row for row in task.rows if half_of(row["id"]) == part), sha256=f"{task.sha256}/{part}"
+        )
+        for task in tasks
+    ]
+    found = [task for task in halves if task.rows]
+    if not found:
+        raise StepError(
+            f"benchmarking.exam_part is {part}, and the exam has no question in it; raise synthesis.exam_examples"
+        )
+    return found
+
+
+def half_of(identity: str) -> str:
+    """OPEN or SEALED, for the id of a question."""
+    return SEALED if hashlib.sha256(f"half {identity}".encode()).digest()[0] % 2 else OPEN
 
 
 def _task(directory: Path, name: str, entry: Any, about: dict[str, Any], origin: Path) -> TaskData:

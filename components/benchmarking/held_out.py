@@ -2,7 +2,7 @@
 
 Documents are decoded to text and encoded by the checkpoint's own tokenizer, so that models with different tokenizers or
 context lengths are scored on the same bytes. Documents that the pipeline wrote itself are left out, unless there are no
-others.
+others, or all kinds are asked for.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from components.running.cli import Argument, Command, Paths, main
 from components.tokens import Tokens
 from components.tracking import Tracker, weights_sha256
 
+OWN, ALL = "own", "all"  # which documents are scored
+
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Write the nats and bytes of each document.
@@ -33,7 +35,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     from components.phi.machine import prepare
 
     tokens, settings = Tokens.open(inputs["tokens"]), params.benchmarking
-    texts = held_out_texts(tokens, 1000 * params.promotion.held_out_kilobytes)
+    texts = held_out_texts(tokens, 1000 * params.promotion.held_out_kilobytes, inputs.get("kinds") == ALL)
     prepare(settings.threads)
     scorer = open_scorer(inputs["checkpoint"], settings.batch_size, settings.device)
     requests = [Instance("loglikelihood_rolling", {}, (text,), i) for i, text in enumerate(texts.values())]
@@ -50,7 +52,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     return {"documents": len(texts), "bytes": sum(sizes), "bits_per_byte": sum(nats) / math.log(2) / sum(sizes)}
 
 
-def held_out_texts(tokens: Tokens, limit: int) -> dict[str, str]:
+def held_out_texts(tokens: Tokens, limit: int, all_kinds: bool = False) -> dict[str, str]:
     """Held-out documents by id, evenly spread over the stream, up to `limit` bytes but at least one.
 
     Raises:
@@ -59,7 +61,7 @@ def held_out_texts(tokens: Tokens, limit: int) -> dict[str, str]:
     split = tokens.split("validation")
     names, codes = split.kinds
     generated = np.isin(codes, [names.index(kind) for kind in GENERATED])
-    rows = np.flatnonzero(~generated if not generated.all() else generated)
+    rows = np.flatnonzero(~generated if not (all_kinds or generated.all()) else np.ones_like(generated))
     table = split.documents
     ids, starts, lengths, sizes = (table[name].to_numpy() for name in ("id", "start", "length", "bytes"))
     if not len(rows):
@@ -81,6 +83,14 @@ COMMAND = Command(
     inputs=(
         Argument("checkpoint", "Hugging Face checkpoint of a Phi"),
         Argument("tokens", "tokens directory whose held-out documents are scored"),
+        Argument(
+            "kinds",
+            "all kinds of documents, or the user's own",
+            required=False,
+            type=str,
+            default=OWN,
+            choices=(OWN, ALL),
+        ),
     ),
     outputs=(Argument("output", "JSON file for the nats and bytes per document"),),
     sections=("benchmarking", "promotion"),

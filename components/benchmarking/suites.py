@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.benchmarking.data import PREPARATIONS, hash_rows, sample
 from components.benchmarking.definitions import check_changes, read_definition
-from components.benchmarking.exam import REWORDED, TaskData, load_exam
+from components.benchmarking.exam import ALL, REWORDED, TaskData, in_part, load_exam
 from components.benchmarks import FOLDER, inherited, known_suites
 from components.benchmarks.data import Place, Rows
 from components.errors import StepError, is_panic, shortened
@@ -167,18 +167,19 @@ def known() -> list[str]:
     return sorted([EXAM, *known_suites()])
 
 
-def plan(name: str, place: Place) -> Suite:
+def plan(name: str, place: Place, part: str = ALL) -> Suite:
     """The tasks of a suite with all their data.
 
     Args:
         name: name of a suite, or path of a YAML file such as those in `components/benchmarks/definitions`.
+        part: of the exam; other suites are asked as a whole.
 
     Raises:
         StepError: the suite is unknown, the file is not a suite, or no task can run.
     """
     if name == EXAM:
         reworded = inside(place.folder, REWORDED, "the exam") if place.folder else None
-        return _exam(place.folder, _exam(reworded) if reworded and reworded.is_dir() else None)
+        return _exam(place.folder, part, _exam(reworded, part) if reworded and reworded.is_dir() else None)
     entries, failed = _entries(_definition_of(name))
     tasks: list[Task] = []
     absent: list[str] = []
@@ -198,9 +199,9 @@ def plan(name: str, place: Place) -> Suite:
     return Suite(Path(name).stem, whole, average, failed, absent=tuple(absent))
 
 
-def _exam(folder: Path | None, reworded: Suite | None = None) -> Suite:
+def _exam(folder: Path | None, part: str, reworded: Suite | None = None) -> Suite:
     wrong: dict[str, str] = {}
-    exam = load_exam(folder, wrong)
+    exam = in_part(load_exam(folder, wrong), part)
     tasks = tuple(_from_exam(data) for data in exam)
     return Suite(EXAM, tasks, {task.name: "tasks" for task in tasks}, wrong, exam[0].prompt, reworded)
 

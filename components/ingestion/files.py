@@ -31,12 +31,12 @@ class SourceFile:
     version: str = ""  # the store's version, which changes with the file; empty = its content must be hashed
     refused: str = ""  # why it is not read, if its location decides that
     folder: Path | None = None  # which no link may leave when it is read; None = links may lead anywhere
-    script: Format | None = None  # format by its first line, if its name has no ending
+    by_content: Format | None = None  # format by its first bytes, if its name tells none
 
     @property
     def format(self) -> Format | None:
         """Its format; None if no reader takes it, and for a data set of the hub."""
-        return format_of(self.name) or self.script
+        return format_of(self.name) or self.by_content
 
     @property
     def read_as(self) -> Format:

@@ -33,7 +33,7 @@ TABLE = Format("tables.read_table")
 PAGE = Format("html.read_html")
 ARCHIVE = Format("warc.read_warc", "web")
 INFO = Format("info.read_info")
-MAN = Format("parsed.read_decoded", parser="man")
+MAN = Format("parsed.read_manual", parser="man")  # or plain text: which one, its first line decides
 ZIP = Format("archives.read_zip", from_start=False, packs=True)
 _LANGUAGES = {
     "Ada": "adb ads", "Assembly": "asm s", "Batch": "bat", "C": "c h", "C#": "cs", "C++": "cc cpp cxx hh hpp hxx",
@@ -90,9 +90,11 @@ _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
 _INFO = re.compile(r"\.info(?:-\d{1,3})?")  # long ones are split
 # The endings of README.Debian, NEWS.Debian, README.source, README.1st and README.de.
 _VARIANT = re.compile(r"\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|[a-z]{2})")
+# A version instead of an ending: `MPL-2.0`, `notes-1.10`.
+_NUMBER = re.compile(r"\.\d+")
 # The start of a script without an ending: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
 _RUN_BY = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:(?:-\S*|\w+=\S*)[ \t]+)*(?:\S*/)?)?([A-Za-z_+-]+)")
-SHEBANG_BYTES = 256  # of the first line; Linux also cuts it off there
+START_BYTES = 4_096  # of a file whose name tells no format
 _INTERPRETERS = {
     "Awk": "awk gawk mawk nawk", "JavaScript": "node nodejs", "Julia": "julia", "Lua": "lua luajit", "Make": "make",
     "PHP": "php", "Perl": "perl", "Python": "pypy python", "R": "Rscript", "Ruby": "ruby", "Scheme": "guile",
@@ -140,6 +142,12 @@ def script_format(start: bytes) -> Format | None:
     return _code(INTERPRETERS.get(found[1].decode().rstrip("-"), "")) if found else None
 
 
+def is_open(name: str) -> bool:
+    """Whether the first bytes of a file decide its format: its name has no ending, or a version in its place."""
+    suffix, _ = suffixes(name)
+    return format_of(name) is None and (not suffix or _NUMBER.fullmatch(suffix) is not None)
+
+
 def passed_over(name: str) -> str:
     """Why files of a name are never read, in the plural, or an empty string."""
     if name.startswith("."):
@@ -151,4 +159,6 @@ def unread_reason(name: str) -> str:
     """Why a file is not read that no reader takes, by its name."""
     suffix, compression = suffixes(name)
     ending = suffix + compression
-    return f"files that end in {ending}, which no reader takes" if ending else "files without an ending"
+    return (
+        f"files that end in {ending}, which no reader takes" if ending else "files without an ending and without text"
+    )

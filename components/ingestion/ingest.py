@@ -20,6 +20,7 @@ from typing import Any
 from components.documents import PART_OF, Document, DocumentWriter, add_increment
 from components.engine import map_shards
 from components.errors import StepError
+from components.exclusions import excluded
 from components.files import atomic_directory, read_json, write_json
 from components.foreign.terminal import printable
 from components.ingestion.arrivals import INCREMENTS, WHOLE, Units, files_of, increments_of
@@ -33,7 +34,7 @@ from components.ingestion.readers.rows import TAKEN
 from components.ingestion.remote import is_remote, public
 from components.ingestion.sections import split
 from components.ingestion.unread import Unread
-from components.params import Params, Source
+from components.params import IngestionParams, Params, Source
 from components.running.contents import counted
 from components.running.kept import code_and_libraries, digest_of, is_whole, keep, mark_used
 from components.running.progress import Progress
@@ -292,9 +293,7 @@ def _is_large(file: SourceFile) -> bool:
 
 def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any] | Iterator[Any]]:
     """Documents and quarantine rows of each batch, in order."""
-    own = params.ingestion
-    stream = partial(_stream, max_chars=own.max_document_chars, part_chars=own.part_chars)
-    read = partial(read_batch, max_chars=own.max_document_chars, part_chars=own.part_chars)
+    stream, read = partial(_stream, params=params.ingestion), partial(read_batch, params=params.ingestion)
     for alone, group in groupby(batches, key=lambda batch: _is_large(batch[0])):
         if alone:
             yield from map(stream, group)
@@ -304,21 +303,27 @@ def _read(batches: list[list[SourceFile]], params: Params) -> Iterator[list[Any]
                 yield stream(batch) if items is None else items
 
 
-def _stream(batch: list[SourceFile], max_chars: int, part_chars: int) -> Iterator[Document | dict[str, Any]]:
+def _stream(batch: list[SourceFile], params: IngestionParams) -> Iterator[Document | dict[str, Any]]:
+    rules = params.exclusions
     for file in batch:
+        if any(rule.field == "source" and rule.value == public(file.source.path) for rule in rules):
+            continue
         whole = file.source.path == "python"  # the library's reader has already split it
-        for item in read_file(file, Limits(max_chars)):
-            if isinstance(item, Document):
-                yield from [item] if whole else split(item, part_chars)
-            else:
+        for item in read_file(file, Limits(params.max_document_chars)):
+            if not isinstance(item, Document):
                 yield item.row()
+                continue
+            parts = [item] if whole else list(split(item, params.part_chars))
+            # A text is left out as a whole, whichever of its parts was named.
+            if not (rules and any(excluded(rules, one.row()) for one in (item, *parts))):
+                yield from parts
 
 
-def read_batch(batch: list[SourceFile], max_chars: int, part_chars: int) -> list[Document | dict[str, Any]] | None:
+def read_batch(batch: list[SourceFile], params: IngestionParams) -> list[Document | dict[str, Any]] | None:
     """Everything of one batch of files: documents, and quarantine rows as dicts. None if it is far more than the
     sizes of the files suggest, as for a decompression bomb: then it must be streamed."""
     items, held = [], 0
-    for item in _stream(batch, max_chars, part_chars):
+    for item in _stream(batch, params):
         items.append(item)
         row = item.row() if isinstance(item, Document) else item
         held += ITEM_CHARS + sum(len(value) for value in row.values() if isinstance(value, str))

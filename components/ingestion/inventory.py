@@ -11,8 +11,10 @@ keeps out of the corpus, and curation's block lists of addresses.
 import contextlib
 import hashlib
 import json
+import lzma
 import os
 import platform
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,17 @@ from components.ingestion.arrivals import Units, number, units
 from components.ingestion.files import SourceFile
 from components.ingestion.formats import (
     EXPECTED,
-    SHEBANG_BYTES,
+    MAN,
+    START_BYTES,
     TOOL_MARKS,
+    is_open,
     passed_over,
     script_format,
     unread_reason,
 )
 from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers.base import ELSEWHERE, is_scarcity, no_file
+from components.ingestion.readers.decoding import begins_as_text
 from components.ingestion.readers.hub import is_hub, parse, resolve
 from components.ingestion.remote import is_remote, list_remote, local_path, public, requested
 from components.ingestion.unread import Unread
@@ -108,7 +113,7 @@ def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
 def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     """The files that a reader takes or quarantines; counts the others."""
     taken = []
-    for file in map(_with_script, files):
+    for file in map(_looked_into, files):
         if not (file.refused or file.format or no_file(file.location)):
             unread.add(unread_reason(file.name), file.name)
         elif isinstance(file.location, Path) and _is_closed(file.location):
@@ -118,15 +123,15 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     return taken
 
 
-def _with_script(file: SourceFile) -> SourceFile:
-    """The file, with its format if it is a local script whose name has no ending."""
-    is_known = file.format or file.suffix or file.compression
-    if is_known or file.refused or not isinstance(file.location, Path) or no_file(file.location):
+def _looked_into(file: SourceFile) -> SourceFile:
+    """The file, with its format by its first bytes if it is a local file whose name tells none."""
+    if file.refused or not isinstance(file.location, Path) or not is_open(file.name) or no_file(file.location):
         return file
     try:
-        with file.open_packed() as stream:
-            return replace(file, script=script_format(stream.read(SHEBANG_BYTES)))
-    except OSError:  # it may not be read, or has vanished
+        with file.open() as stream:
+            start = stream.read(START_BYTES)
+        return replace(file, by_content=script_format(start) or (MAN if begins_as_text(start) else None))
+    except (OSError, EOFError, lzma.LZMAError, zlib.error):  # it may not be read, has vanished, or is damaged
         return file
 
 

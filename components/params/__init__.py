@@ -1,12 +1,13 @@
 """Typed parameters: every parameter of params.yaml with its default, range and help, in one model per section.
 
-The same models check a run before any work, document params.yaml and generate the panel's launch form. Unknown keys
+The same models check a run before any work, document params.yaml and generate the panel's form. Unknown keys
 are refused, and the message suggests the nearest known key; for values out of range it contains the allowed range.
 """
 
 from components.params.curation import CurationParams, DuplicatesParams, LanguageParams
 from components.params.data import EngineParams, IngestionParams, Kind, Source, TokenizationParams, ValidationParams
 from components.params.evaluation import (
+    EVERYTHING,
     GROWING,
     AblationParams,
     Arm,
@@ -15,6 +16,7 @@ from components.params.evaluation import (
     PromotionParams,
     ReportingParams,
     StudyParams,
+    WithoutParams,
 )
 from components.params.housekeeping import HousekeepingParams, Limit
 from components.params.load import (
@@ -39,6 +41,7 @@ from components.params.section import Fraction, Section
 from components.params.synthesis import SynthesisParams, TeacherParams
 
 __all__ = [
+    "EVERYTHING",
     "GROWING",
     "LARGE",
     "PARAMS_FILE",
@@ -71,6 +74,7 @@ __all__ = [
     "TrainingParams",
     "TransferParams",
     "ValidationParams",
+    "WithoutParams",
     "check_layers",
     "check_params",
     "describe_range",

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from components.exclusions import IN_DATA, Exclusion, parse
 from components.foreign.addresses import is_web
 from components.params.section import Fraction, Section, Variable
 
@@ -89,6 +90,13 @@ class IngestionParams(Section):
         min_length=1,
         description="Files, folders, URLs and data sets to read documents from",
     )
+    exclude: list[str] = Field(
+        [],
+        description=(
+            "Documents never to read, each as document=ID, source=NAME (with all inside it) or license=SPDX; they count as if "
+            "they had never been there; empty = none (`phiforge forget` adds to it)"
+        ),
+    )
     incremental: bool = Field(
         False,
         description="Read and curate only files that are new since the last run, as an increment of the corpus; false reads "
@@ -118,6 +126,18 @@ class IngestionParams(Section):
                 "limit, or set incremental to false"
             )
         return self
+
+    @field_validator("exclude")
+    @classmethod
+    def _rules_can_be_read(cls, rules: list[str]) -> list[str]:
+        for rule in rules:
+            parse(rule, IN_DATA)
+        return rules
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """The rules of `exclude`."""
+        return tuple(parse(rule, IN_DATA) for rule in self.exclude)
 
     @property
     def names_own_text(self) -> bool:

@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from components.exclusions import rules_of
 from components.params.section import Fraction, Section, refuse_repeats
+
+EVERYTHING = "everything"  # the item that leaves out nothing
 
 
 class BenchmarkingParams(Section):
@@ -17,6 +20,13 @@ class BenchmarkingParams(Section):
     )
     hub: bool = Field(False, description="Download benchmark data that `data_dir` lacks from the Hugging Face hub")
     limit: int = Field(0, ge=0, description="Maximum number of examples per task; 0 = all")
+    exam_part: Literal["all", "open", "sealed"] = Field(
+        "all",
+        description=(
+            "Part of the exam's questions to ask, split in halves by hash: open (what tries and sweeps see), sealed (what "
+            "confirms a try) or all"
+        ),
+    )
     batch_size: int = Field(32, ge=1, description="Number of sequences scored at once; changes scores only by rounding")
     device: Literal["cpu", "cuda"] = Field(
         "cpu", description="Device that computes the scores; a GPU pays off for larger models"
@@ -149,6 +159,39 @@ class AblationParams(Section):
         refuse_repeats(self, "arms", "seeds", "baseline_horizons")
         if 1.0 in self.baseline_horizons:
             raise ValueError(f"baseline_horizons {self.baseline_horizons} has 1.0, which every arm has; leave it out")
+        return self
+
+
+class WithoutParams(Section):
+    """The models that the study of counterfactuals trains: studies/without/dvc.yaml, docs/counterfactuals.md."""
+
+    items: list[str] = Field(
+        [EVERYTHING, "kind=textbook", "kind=exercise"],
+        min_length=2,
+        description=(
+            "Documents to leave out, one model each, such as family=planets, kind=code, license=MIT, source=NAME or "
+            "document=ID, joined by + to leave out several; everything leaves out none, and the others are compared with it"
+        ),
+    )
+    seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        [1], min_length=1, description="Random seeds of weights and data order, one training run per seed and item"
+    )
+    large: bool = Field(False, description="Also grow each small model and train the larger one")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Number of CPU threads per training run; as many runs train at once as a pipeline run may",
+    )
+
+    @model_validator(mode="after")
+    def _items_can_be_compared(self) -> "WithoutParams":
+        refuse_repeats(self, "items", "seeds")
+        if EVERYTHING not in self.items:
+            raise ValueError(f"items lacks {EVERYTHING!r}, which the others are compared with; add it")
+        for item in self.items:
+            if item != EVERYTHING:
+                rules_of(item)
         return self
 
 

@@ -19,6 +19,7 @@ from components.params.evaluation import (
     PromotionParams,
     ReportingParams,
     StudyParams,
+    WithoutParams,
 )
 from components.params.housekeeping import HousekeepingParams
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
@@ -50,6 +51,7 @@ class Params(Section):
     promotion: PromotionParams = PromotionParams()
     study: StudyParams = StudyParams()
     ablation: AblationParams = AblationParams()
+    without: WithoutParams = WithoutParams()
     housekeeping: HousekeepingParams = HousekeepingParams()
 
 

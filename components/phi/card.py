@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.phi.checkpoint import initial_lineage
+from components.order import initial_lineage
 from components.phi.model import PhiConfig
 from components.results.tables import escape_markdown, markdown_table
 

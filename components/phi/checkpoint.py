@@ -181,13 +181,6 @@ def read_lineage(directory: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def initial_lineage(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The lineage of the checkpoint that this one was made from; empty if it is unknown or not in this project's form."""
-    initial = lineage.get("initial")
-    before = initial.get("lineage") if isinstance(initial, Mapping) else None
-    return before if isinstance(before, Mapping) else {}
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """The object in one of a checkpoint's JSON files.
 

@@ -23,6 +23,11 @@ LARGEST, LARGEST_REAL = 2**31, 1e30  # the second stays within float32
 MOST_LAYERS, MOST_PARAMETERS = 2**16, 10**13
 
 
+def chunk_tokens(device: str) -> int:
+    """The number of tokens with logits in memory at once: few for a CPU's small caches, more to fill a GPU."""
+    return 1024 if device == "cpu" else 4096
+
+
 @dataclass(frozen=True)
 class PhiConfig:
     """Shape of a Phi, in the names of the Hugging Face configuration."""

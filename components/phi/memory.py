@@ -1,19 +1,28 @@
-"""Estimates the memory of a Phi per device, in training and in evaluation, and measures the available memory."""
+"""Estimates the memory of a Phi per device, in training and in evaluation, and measures the available memory.
+
+Imports torch only to ask the machine, so that a plan can estimate quickly.
+"""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-
-import torch
+from typing import Protocol
 
 from components.errors import StepError
 from components.params import TrainingParams
+from components.phi.config import PhiConfig, chunk_tokens
 from components.phi.machine import computes_bfloat16
-from components.phi.model import PhiConfig, chunk_tokens
 
 MASTER = 4  # bytes: weights, gradients, moments and averages are float32
 AT_ONCE = 2**26  # maximum elements that Muon orthogonalises together: enough to fill any device
+
+
+class DType(Protocol):
+    """A data type by the bytes of an element, such as torch.float32."""
+
+    @property
+    def itemsize(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -62,10 +71,11 @@ class Memory:
 def estimate(
     config: PhiConfig,
     settings: TrainingParams,
-    dtype: torch.dtype,
+    dtype: DType,
     device: str = "cpu",
     teacher: PhiConfig | None = None,
     carried: bool = False,
+    bfloat16: bool | None = None,
 ) -> Memory:
     """The memory that a training step needs at its peak on one device.
 
@@ -77,6 +87,7 @@ def estimate(
         device: "cpu" or "cuda", which compute attention and the head in different ways.
         teacher: shape of the teacher.
         carried: entries copied by growth are trained separately.
+        bfloat16: the device multiplies in bfloat16; None asks this machine.
     """
     narrow = dtype.itemsize
     matrices, parameters = config.block_matrices, config.parameter_count()
@@ -96,12 +107,13 @@ def estimate(
 
     if sharded:  # this block and the next are gathered, and everything outside the blocks
         casts = narrow * (2 * matrices + tables)
-    elif dtype == torch.float32:
+    elif narrow == MASTER:
         casts = 0
     else:
         casts = narrow * matrices * (1 if settings.recompute else layers)
     activations = kept + ends + mask
-    step = _muons_step(config, device) + (2 * MASTER * of_muon if sharded else 0) if of_muon else 0
+    native = computes_bfloat16(device) if bfloat16 is None and of_muon else bool(bfloat16)
+    step = _muons_step(config, native) + (2 * MASTER * of_muon if sharded else 0) if of_muon else 0
     return Memory(
         weights=MASTER * parameters // share,
         gradients=MASTER * parameters * buckets // share,
@@ -117,12 +129,12 @@ def estimate(
     )
 
 
-def _muons_step(config: PhiConfig, device: str) -> int:
+def _muons_step(config: PhiConfig, bfloat16: bool) -> int:
     """Bytes of the updates of matrices of one shape, which Muon makes together: once in float32, and three times in the
-    dtype in which it orthogonalises on this machine."""
+    dtype in which it orthogonalises."""
     width, inner = config.hidden_size, config.intermediate_size
     one_shape = config.num_hidden_layers * max(4 * width**2, width * inner)
-    an_element = MASTER + 3 * (2 if computes_bfloat16(device) else 4)
+    an_element = MASTER + 3 * (2 if bfloat16 else 4)
     return an_element * min(one_shape, max(AT_ONCE, width * max(width, inner)))
 
 
@@ -171,6 +183,8 @@ def check_room(config: PhiConfig, origin: str, weights: bool = True) -> None:
 
 def available_memory() -> float:
     """Bytes that this process can use at its peak, including those in use now, within a container's limit."""
+    import torch
+
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
         return free + torch.cuda.memory_reserved()

@@ -30,7 +30,7 @@ from torch.utils.checkpoint import checkpoint
 
 from components.errors import StepError
 from components.phi.cache import KVCache
-from components.phi.config import PhiConfig
+from components.phi.config import PhiConfig, chunk_tokens
 
 Rotary = tuple[Tensor, Tensor]
 Mask = Tensor | BlockMask | None  # added to the scores; FlexAttention's blocks; or plainly causal
@@ -262,11 +262,6 @@ class SoftTargets:
         if self.temperature == 1:
             return taught.mul_(-scale)
         return self.probabilities(logits, p.dtype).sub_(taught).mul_(scale).sub_(p * self.weight)
-
-
-def chunk_tokens(device: str) -> int:
-    """The number of tokens with logits in memory at once: few for a CPU's small caches, more to fill a GPU."""
-    return 1024 if device == "cpu" else 4096
 
 
 def chunks(x_ND: Tensor) -> list[slice]:

@@ -3,11 +3,13 @@
 from io import StringIO
 from typing import Any
 
-from components.reporting.evidence import Case, Evidence
+from components.reporting.evidence import Accuracy, Case, Evidence
 from components.reporting.growth import exam_share
-from components.reporting.tables import DASH, decimal, quantity, scientific, tables, with_error
-from components.results.tables import escape_markdown, markdown_table
+from components.reporting.tables import DASH, decimal, percent, quantity, scientific, tables, with_error
+from components.results.statistics import interval
+from components.results.tables import Table, escape_markdown, markdown_table
 
+MOST = 10**18  # a larger count is a mistake or an attack
 SHAPE = (
     ("num_hidden_layers", "blocks"),
     ("hidden_size", "width"),
@@ -26,13 +28,14 @@ and kept out of the training data, but the scores measure that form only and say
 - Figures are of one run with one seed; differences between seeds were not measured."""
 
 
-def model_card(case: Case, board: dict[str, Any], name: str) -> str:
+def model_card(case: Case, board: dict[str, Any], name: str, sources: Table | None = None) -> str:
     """The card as Markdown.
 
     Args:
         case: the evidence; `lineage` and `config` are those of the model's checkpoint.
         board: the leaderboard.
         name: name of the model, as registered.
+        sources: origins and licences of the training data.
     """
     model = case.model(case.subject) or Evidence(case.subject)
     parts = [
@@ -51,6 +54,7 @@ def model_card(case: Case, board: dict[str, Any], name: str) -> str:
         "## Training",
         markdown_table(["property", "value"], _training(case, model)),
         *_data(case),
+        *(sources.markdown(3) if sources else ()),
         "## Figures",
     ]
     for table in tables(case, board):
@@ -118,7 +122,14 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
     if model.scores:
         overall = model.scores.overall
         rows.append(["exam accuracy", with_error(overall.value, overall.stderr)])
+        rows.append(["… its 95% interval", _interval(overall)])
         rows.append(["exam accuracy by guessing", decimal(overall.chance, 3)])
+        rows.append(
+            ["smallest difference from another model that the exam detects", decimal(overall.detects["another"], 3)]
+        )
+        rows.append(["exam questions that occur in the training corpus", percent(overall.overlap)])
+        clean = overall.clean
+        rows.append(["exam accuracy on the other questions", with_error(clean.value, clean.stderr) if clean else DASH])
     if model.scores and (reworded := model.scores.reworded.get("overall")):
         rows.append(["exam accuracy, held-out wordings and compositions", with_error(reworded.value, reworded.stderr)])
     if case.transfer:
@@ -141,6 +152,11 @@ def _training(case: Case, model: Evidence) -> list[list[str]]:
     return [row for row in rows if row[1] != "-"]
 
 
+def _interval(accuracy: Accuracy) -> str:
+    low, high = interval(accuracy.estimate)
+    return DASH if low is None or high is None else f"{decimal(low, 3)} to {decimal(high, 3)}"
+
+
 def _data(case: Case) -> list[str]:
     """Training data by kind, with counts if the checkpoint's lineage has them."""
     kinds = case.lineage.get("by_kind")
@@ -153,9 +169,14 @@ def _data(case: Case) -> list[str]:
     read = case.lineage.get("tokens_read_by_kind")
     read = read if isinstance(read, dict) else {}
     rows = [
-        [kind, *(quantity(found.get(key)) for key in ("documents", "tokens", "bytes")), quantity(read.get(kind))]
+        [kind, *(_count(found.get(key)) for key in ("documents", "tokens", "bytes")), _count(read.get(kind))]
         for kind, found in sorted(kinds.items())
     ]
     text = "The training split, and the tokens that this model's training read from it in random order."
     head = ["kind", "documents", "tokens", "bytes", "tokens read"]
     return ["## Training data", markdown_table(head, rows), text]
+
+
+def _count(value: Any) -> str:
+    """A number of a lineage, which anybody may have written."""
+    return quantity(value) if isinstance(value, int) and value < MOST else DASH

@@ -40,6 +40,10 @@ class Accuracy:
     chance_stderr: float | None = None
 
     @property
+    def estimate(self) -> Estimate:
+        return Estimate(self.value, self.stderr, self.n or 0, self.clusters, self.clustered_stderr)
+
+    @property
     def detects(self) -> dict[str, float | None]:
         """The smallest differences from chance and from another model that this many questions detect."""
         return {"chance": from_chance(self.chance_stderr), "another": from_another(self.stderr)}
@@ -176,7 +180,7 @@ class Case:
 def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
     """Plain mean of independent accuracies with its standard error, and means of their baselines and clean scores."""
     count = len(parts)
-    whole = macro([Estimate(p.value, p.stderr, p.n or 0, p.clusters, p.clustered_stderr) for p in parts])
+    whole = macro([part.estimate for part in parts])
     sizes = all_or_none(p.n for p in parts)
     chances = all_or_none(p.chance for p in parts)
     majorities = all_or_none(p.majority for p in parts)

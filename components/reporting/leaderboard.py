@@ -6,7 +6,6 @@ from components.reporting.evidence import Case, Evidence
 from components.reporting.paired import exam_differences, suite_differences
 from components.results.comparability import digest
 from components.results.published import EXAM, Measured, standings
-from components.results.statistics import Estimate
 
 TRAINED = ("parameters", "tokens", "steps", "flops", "validation_loss", "validation_loss_stderr", "bits_per_byte")
 
@@ -30,7 +29,7 @@ def _measured(model: Evidence) -> list[Measured]:
     scores = model.scores
     if scores and scores.overall.n is not None:
         overall = scores.overall
-        exam = Estimate(overall.value, overall.stderr, overall.n or 0, overall.clusters, overall.clustered_stderr)
+        exam = overall.estimate
         clean = {"acc": overall.clean} if overall.clean else {}
         basis = scores.basis
         data = digest([basis.questions, basis.protocol]) if basis.questions else ""

@@ -19,7 +19,8 @@ COMPONENTS = Path(__file__).parents[1]
 SHOWN = 10  # names of files in a tag or a message
 LOCATION = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # set within git hooks; wrong for the calls here
 SOURCES = ":/"
-EXCEPT_LOCKS = ":(top,exclude,glob)**/dvc.lock"  # a dvc.lock is a result: runs change it, but do not depend on it
+# Results: runs change them, but do not depend on them.
+EXCEPT_RESULTS = (":(top,exclude,glob)**/dvc.lock", ":(top,exclude)studies/tries")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Revision:
 
     Attributes:
         commit: HEAD.
-        tree: git's hash of the current tracked files, without changes of dvc.lock.
+        tree: git's hash of the current tracked files, without changes of results (dvc.lock, studies/tries).
         changed: the tracked files that differ from HEAD.
         untracked: files that git neither tracks nor ignores.
     """
@@ -75,7 +76,7 @@ def keep(root: Path, revision: Revision) -> None:
 
 
 def source_tree(root: Path) -> str:
-    """Git's hash of the current tracked files, including staged ones, without changes of dvc.lock.
+    """Git's hash of the current tracked files, including staged ones, without changes of results (dvc.lock, studies/tries).
 
     Raises:
         StepError: the folder is not in a git repository.
@@ -85,7 +86,7 @@ def source_tree(root: Path) -> str:
         private = Path(folder) / "index"
         if index.is_file():
             shutil.copy2(index, private)  # with its time, which git compares with the times of files
-        git(root, "add", "--update", "--", SOURCES, EXCEPT_LOCKS, GIT_INDEX_FILE=str(private))
+        git(root, "add", "--update", "--", SOURCES, *EXCEPT_RESULTS, GIT_INDEX_FILE=str(private))
         return git(root, "write-tree", GIT_INDEX_FILE=str(private))
 
 
@@ -98,15 +99,16 @@ def edits_since(root: Path, tree: str) -> list[str]:
 
 
 def differences(root: Path, *trees: str, **variables: str) -> list[str]:
-    """Paths of the files that differ between two trees, or between the index and the checkout; dvc.lock is ignored."""
+    """Paths of the files that differ between two trees, or between the index and the checkout; results are ignored."""
     options = ("--name-only", "--no-renames", "--no-ext-diff")
-    return git_lines(root, "diff", *options, *trees, "--", SOURCES, EXCEPT_LOCKS, **variables)
+    return git_lines(root, "diff", *options, *trees, "--", SOURCES, *EXCEPT_RESULTS, **variables)
 
 
 def untracked_files(root: Path, **variables: str) -> list[str]:
-    """Files that git neither tracks nor ignores, without those that DVC writes (dvc.lock, .gitignore)."""
-    paths = git_lines(root, "ls-files", "--others", "--exclude-standard", **variables)
-    return [path for path in paths if Path(path).name not in ("dvc.lock", ".gitignore")]
+    """Files that git neither tracks nor ignores, without results and those that DVC writes (.gitignore)."""
+    listing = ("ls-files", "--others", "--exclude-standard", "--", *EXCEPT_RESULTS)
+    paths = git_lines(root, *listing, **variables)
+    return [path for path in paths if Path(path).name != ".gitignore"]
 
 
 def listed(paths: tuple[str, ...] | list[str]) -> str:

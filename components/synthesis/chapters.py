@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 
 from components.documents import Document
+from components.exclusions import FAMILIES
 from components.synthesis.curriculum import Curriculum, Topic
 from components.synthesis.drafts import Draft, question_hash
 from components.synthesis.plan import Job
@@ -189,6 +190,7 @@ def write_exercises(training: Mapping[str, list[Draft]], seed: int) -> Iterator[
             license=LICENSE,
             created_by=created_by("exercises"),
             metadata={
+                FAMILIES: [task for task, _ in pack],
                 "job": hashlib.sha256("".join(hashes).encode()).hexdigest()[:12],
                 "questions": hashes,
                 "seed": seed,

@@ -1,9 +1,4 @@
-"""Sequences of a token stream in an order that is a pure function of (seed, epoch, index).
-
-An index is the whole state of the order, so any step can be reached directly, and two models with the same seed and tokens
-see the same batches. In every epoch the phases of the stream (a curriculum) follow one another; within a phase the
-sequences are shuffled.
-"""
+"""Batches of a token stream in the order of `components.order`, and the held-out sequences."""
 
 import math
 from collections.abc import Iterator
@@ -16,60 +11,9 @@ import torch
 from torch import Tensor
 
 from components.errors import StepError
+from components.order import PhasedOrder, sequence_borders
 from components.results.statistics import ratio
-from components.tokens import TokenSplit, split_mix
-
-ROUNDS = 6
-
-
-class SequenceOrder:
-    """A permutation of range(count) for every epoch, computed index by index (a Feistel network with cycle walking;
-    Black and Rogaway, "Ciphers with Arbitrary Finite Domains"). Its memory does not depend on the count."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        if count < 1:
-            raise ValueError(f"an order of {count} sequences")
-        self.count, self.seed = count, seed
-        self._half_bits = max(1, ((count - 1).bit_length() + 1) // 2)
-        self._mask = np.uint64((1 << self._half_bits) - 1)
-
-    def at(self, index: np.ndarray) -> np.ndarray:
-        """Sequence numbers, int64, at the positions `index` of an endless run: epoch = index // count."""
-        epoch, place = np.divmod(np.asarray(index, dtype=np.int64), self.count)
-        key = split_mix(epoch.astype(np.uint64) + split_mix(np.full(epoch.shape, self.seed, dtype=np.uint64)))
-        place = self._encrypt(place.astype(np.uint64), key)
-        while (outside := place >= self.count).any():
-            place[outside] = self._encrypt(place[outside], key[outside])
-        return place.astype(np.int64)
-
-    def _encrypt(self, place: np.ndarray, key: np.ndarray) -> np.ndarray:
-        left, right = place >> np.uint64(self._half_bits), place & self._mask
-        for number in range(ROUNDS):
-            left, right = right, left ^ (split_mix(right + split_mix(key + np.uint64(number))) & self._mask)
-        return left << np.uint64(self._half_bits) | right
-
-
-class PhasedOrder:
-    """Sequence numbers of the whole run: each epoch reads every sequence once, phase by phase.
-
-    Args:
-        borders: sequence numbers at which phases begin, and the end; int64 (phases + 1,), ascending from 0.
-    """
-
-    def __init__(self, borders: np.ndarray, seed: int) -> None:
-        self.borders = np.unique(np.asarray(borders, dtype=np.int64))  # a phase shorter than a sequence is left out
-        self.count = int(self.borders[-1])
-        self._orders = [SequenceOrder(int(n), seed + i) for i, n in enumerate(np.diff(self.borders))]
-
-    def at(self, index: np.ndarray) -> np.ndarray:
-        """Sequence numbers, int64, at the positions `index` of an endless run: epoch = index // count."""
-        epoch, place = np.divmod(np.asarray(index, dtype=np.int64), self.count)
-        phase = np.searchsorted(self.borders, place, side="right") - 1
-        numbers = np.empty_like(place)
-        for i, order in enumerate(self._orders):
-            here, first = phase == i, self.borders[i]
-            numbers[here] = first + order.at(epoch[here] * order.count + place[here] - first)
-        return numbers
+from components.tokens import TokenSplit
 
 
 @dataclass(frozen=True)
@@ -131,7 +75,7 @@ class BatchLoader:
 
     @cached_property
     def order(self) -> PhasedOrder:
-        return PhasedOrder(sequence_borders(self.split, self.length), self.seed)
+        return PhasedOrder(sequence_borders(self.split.phases, self.length), self.seed)
 
     def __len__(self) -> int:
         return self.batches - self.first
@@ -184,14 +128,6 @@ class BatchLoader:
     def epochs(self) -> float:
         """Number of passes of the run over the data."""
         return self.total / self.order.count
-
-
-def sequence_borders(split: TokenSplit, length: int) -> np.ndarray:
-    """Borders of a stream's phases in whole sequences, int64 (phases + 1,). A sequence across a border belongs to the
-    later phase."""
-    borders = split.phases // length
-    borders[-1] = (len(split) - 1) // length
-    return np.minimum(borders, borders[-1])
 
 
 def by_sequence(codes: np.ndarray, kinds: int, values: np.ndarray | None = None) -> np.ndarray:

@@ -1,9 +1,7 @@
 """The start of a training run: random weights, or a checkpoint that fits the tokens."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +9,7 @@ from safetensors.torch import load_file
 
 from components.errors import StepError
 from components.files import sha256_file
+from components.order import sequences_before
 from components.params import ModelParams, Params, TrainingParams
 from components.phi import checkpoint, machine
 from components.phi.memory import check_room
@@ -23,8 +22,6 @@ from components.training.carried import carried_apart, read_new_entries
 from components.training.data import BatchLoader
 from components.training.distillation import read_teacher
 from components.training.optimizers import PhiOptimizer
-
-MOST_TOKENS = 2**53  # a larger number in a lineage is a mistake or an attack, and too large for int64 positions
 
 
 @dataclass(frozen=True)
@@ -133,23 +130,9 @@ def starting_model(
 
 
 def sequences_read(initial: Path | None, tokens: Tokens, length: int, seed: int) -> int:
-    """Sequences that a checkpoint and its ancestors were trained on in the order of this run, which goes on after them.
-
-    An ancestor with other tokens or another seed had another order, and one of another project says nothing, so what it
-    read is not known to come first: the count ends there.
-    """
-    lineage: Mapping[str, Any] = {} if initial is None else checkpoint.read_lineage(initial)
-    count = 0
-    while lineage:
-        if lineage.get("tokens_fingerprint") not in (None, tokens.manifest.fingerprint):
-            break
-        if lineage.get("step") == "training":
-            read = lineage.get("training_tokens")
-            if lineage.get("seed") != seed or not isinstance(read, int) or not 0 <= read < MOST_TOKENS:
-                break
-            count += read // length
-        lineage = checkpoint.initial_lineage(lineage)
-    return count
+    """Sequences that a checkpoint and its ancestors were trained on in the order of this run (`sequences_before`)."""
+    lineage = {} if initial is None else checkpoint.read_lineage(initial)
+    return sequences_before(lineage, tokens.manifest.fingerprint, length, seed)
 
 
 def check_tokenizer(initial: Path, tokens: Tokens) -> None:

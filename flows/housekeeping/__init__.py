@@ -32,6 +32,7 @@ KINDS = {
     "study": ("states", "states of interrupted studies"),
     "ingestion": ("states", "results of ingestion"),
     "curation": ("states", "results of curation"),
+    "tracing": ("states", "indexes of traces"),
     "benchmarking": ("journals", "journals of benchmark answers"),
     "experiments": ("experiments", "DVC experiments"),
     "prefect": ("runs", "Prefect runs"),

@@ -20,6 +20,7 @@ MADE = {
     "study": re.compile(r"[0-9a-f]{16}"),
     "ingestion": re.compile(r"increment-[0-9a-f]{20}(/.+)?"),
     "curation": re.compile(r"(languages|clean|score|increment)-[0-9a-f]{20}(/.+)?|classifier-[0-9a-f]{20}\.npz"),
+    "tracing": re.compile(r"spans-[0-9a-f]{20}|locks/[0-9a-f]{40}\.json"),
     "benchmarking": re.compile(r"[0-9a-f]{64}\.jsonl"),
 }
 KINDS = ("workspaces", *MADE)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from flows.definitions import DEFINITIONS
+from flows.definitions import DEFINITIONS, PART, SWEEP, TRY
 from flows.housekeeping.plan import Entry
 
 PAGE = 200  # limit of one request to Prefect's API
@@ -21,7 +21,7 @@ class FlowRuns:
         from prefect.client.schemas.filters import FlowFilter, FlowFilterName
         from prefect.client.schemas.sorting import FlowRunSort
 
-        ours = FlowFilter(name=FlowFilterName(any_=[*DEFINITIONS, FLOW]))
+        ours = FlowFilter(name=FlowFilterName(any_=[*DEFINITIONS, PART.flow, TRY.flow, SWEEP.flow, FLOW]))
         with get_client(sync_client=True) as client:
             offset = 0
             while page := client.read_flow_runs(

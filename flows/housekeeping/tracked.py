@@ -112,7 +112,9 @@ class TrackedRuns(Tracking):
             return groups
         place = [experiment.experiment_id]
         runs = _pages(lambda token: self.client.search_runs(place, run_view_type=ViewType.ALL, page_token=token))
-        by_run = {run.info.run_id: groups[run.data.tags.get(PARENT, run.info.run_id)] for run in runs}
+        above = {run.info.run_id: run.data.tags.get(PARENT, run.info.run_id) for run in runs}
+        # The parts of a try or sweep are between it and the stages.
+        by_run = {name: groups[above.get(parent, parent)] for name, parent in above.items()}
         for run in runs:
             by_run[run.info.run_id].runs.append(run)
         models = _pages(lambda token: self.client.search_logged_models(place, page_token=token))

@@ -113,6 +113,15 @@ class Decoded(NamedTuple):
         return self._replace(text=self.text.replace(NUL, REPLACEMENT), wrong=self.wrong + self.text.count(NUL))
 
 
+def begins_as_text(start: bytes) -> bool:
+    """Whether the first bytes of a file are text, in any encoding, without control characters but those of layout."""
+    try:
+        text = decode(start, cut_off=True).without_nuls().text
+    except NotText:
+        return False
+    return bool(text.strip()) and len(_NO_TEXT.findall(text)) <= MOST_WRONG * len(text)
+
+
 def decode(data: bytes, declared: Iterable[str] = (), cut_off: bool = False) -> Decoded:
     """The text of some bytes.
 

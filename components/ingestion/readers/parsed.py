@@ -1,18 +1,31 @@
 """Files that a parser of `parsing` turns into text in a separate process: pdf, docx, tex, man pages and more."""
 
+import re
 from typing import Any
 
 from components.documents import Document
 from components.errors import shortened
 from components.ingestion.files import SourceFile
 from components.ingestion.readers.base import Limits, Quarantined, Read, read_text_bytes, read_whole
-from components.ingestion.readers.decoding import decode
+from components.ingestion.readers.decoding import Decoded, decode
 from components.ingestion.readers.isolation import Job, parser
+from components.ingestion.readers.plain import text_document
 
 CREATED_BY = "{}-reader/1"
 MAX_FILE_BYTES = 200_000_000  # of a document with its images
 SECONDS = 60  # maximum CPU time per file; a book takes one or two
 TITLE_CHARS = 300
+# The first line of a manual page: a comment (`.\\"`, `'\\"`) or a request (`.TH`, `.if`, `.Dd`) of roff.
+_ROFF = re.compile(r"\s*(?:\.[ \t]*[A-Za-z]{2}(?![A-Za-z])|[.']?[ \t]*\\[\"#])")
+
+
+def is_manual(text: str) -> bool:
+    """Whether a text is a manual page.
+
+    >>> is_manual('.TH LS 1'), is_manual('                    GNU GENERAL PUBLIC LICENSE')
+    (True, False)
+    """
+    return _ROFF.match(text) is not None
 
 
 def read_binary(file: SourceFile, limits: Limits) -> Read:
@@ -23,11 +36,25 @@ def read_binary(file: SourceFile, limits: Limits) -> Read:
 
 def read_decoded(file: SourceFile, limits: Limits) -> Read:
     """A file of text with markup, such as tex, as one document."""
-    decoded = decode(read_text_bytes(file, limits)).without_nuls()
+    yield parsed_text(file, decode(read_text_bytes(file, limits)).without_nuls(), limits)
+
+
+def read_manual(file: SourceFile, limits: Limits) -> Read:
+    """A manual page, or text whose name ends like one (`GPL-2.1`): a page starts with a request of roff."""
+    data = read_text_bytes(file, limits)
+    decoded = decode(data).without_nuls()
+    if is_manual(decoded.text):
+        yield parsed_text(file, decoded, limits)
+    else:
+        yield text_document(file, data)
+
+
+def parsed_text(file: SourceFile, decoded: Decoded, limits: Limits) -> Document | Quarantined:
+    """The document that a parser makes of a text with markup."""
     item = document(file, decoded.text, Job(file.read_as.parser, SECONDS, limits.max_chars))
     if isinstance(item, Document):
         item.metadata |= decoded.facts
-    yield item
+    return item
 
 
 def document(file: SourceFile, content: bytes | str, job: Job, number: int = 0) -> Document | Quarantined:

@@ -52,7 +52,7 @@ def write_tokens(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker
         made = tokenize(folders, inputs["tokens"], params, scratch, budget)
         with atomic_directory(outputs["output"]) as output:
             assemble(scratch / "tokens", inputs["tokens"], output)
-            check_held_out(Tokens.open(output), arm)
+            check_held_out(Tokens.open(output), arm.name)
     stream = made["train"]
     return {
         "documents": stream["distinct_documents"],
@@ -217,13 +217,13 @@ def assemble(made: Path, tokens: Path, output: Path) -> None:
     Manifest(**content | {"fingerprint": manifest.compute_fingerprint()}).write(output)
 
 
-def check_held_out(tokens: Tokens, arm: Arm) -> None:
+def check_held_out(tokens: Tokens, arm: str) -> None:
     """Refuse an arm that trains on held-out documents."""
     train, held_out = (tokens.split(name).documents for name in ("train", "validation"))
     both = pc.is_in(train["id"], held_out["id"].combine_chunks())
     if pc.any(both).as_py():
         first = train.filter(both).slice(0, 1).to_pylist()[0]
         raise StepError(
-            f"arm {arm.name!r} would train on document {first['id']} ({first['source']}), which is held out; give more "
+            f"arm {arm!r} would train on document {first['id']} ({first['source']}), which is held out; give more "
             "documents, or a smaller tokenization.validation_fraction"
         )

@@ -7,7 +7,7 @@ import pytest
 
 from components.benchmarking.benchmark import Job, benchmark
 from components.benchmarking.data import Place
-from components.benchmarking.exam import load_exam
+from components.benchmarking.exam import in_part, load_exam
 from components.benchmarking.suites import plan
 from components.errors import StepError
 from components.params import BenchmarkingParams
@@ -21,6 +21,28 @@ def test_tasks_come_in_order_of_their_names(exam):
     assert suite[0].category == "math"
     assert suite[0].chance == 0.3
     assert len(suite[0].rows) == 12
+
+
+def test_the_halves_of_an_exam_share_no_question_and_miss_none(exam):
+    whole = load_exam(exam)
+    halves = {part: in_part(whole, part) for part in ("open", "sealed")}
+    ids = {part: {row["id"] for task in tasks for row in task.rows} for part, tasks in halves.items()}
+    assert ids["open"] | ids["sealed"] == {row["id"] for task in whole for row in task.rows}
+    assert not ids["open"] & ids["sealed"]
+    hashes = {task.sha256 for tasks in (whole, *halves.values()) for task in tasks if task.name == "addition"}
+    assert len(hashes) == 3  # so that scores of different parts are not comparable
+    assert in_part(whole, "all") is whole
+
+
+def test_an_exam_without_a_question_in_a_half_is_refused(exam):
+    one = in_part(load_exam(exam), "open")
+    with pytest.raises(StepError, match="exam_part is sealed, and the exam has no question in it"):
+        in_part(one, "sealed")
+
+
+def test_a_half_is_asked_where_the_parameters_say_so(exam):
+    asked = plan("exam", Place(exam), "sealed").tasks
+    assert sum(len(task.rows) for task in asked) == sum(len(t.rows) for t in in_part(load_exam(exam), "sealed"))
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: P
         ".git/config", "env/lib/a.py", "node_modules/x/index.js", "sub/__pycache__/d.pyc", "cache/a.txt", "a.ark", "b.PNG", "notes",
     ):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("x = 1\n")
+        (folder / name).write_text("x = 1\n" if name != "notes" else "x\0\1\2")
     (folder / "env" / "pyvenv.cfg").write_text("home = /usr\n")
     (folder / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
     summary, documents, _ = ingested(tmp_path, params(Source(path=str(folder))))
@@ -152,7 +152,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: P
     assert {row["reason"]: (row["count"], row["first"]) for row in summary["not_read"]} == {
         "files that end in .png, which no reader takes": (2, ["b.PNG", "image.png"]),
         "files that end in .ark, which no reader takes": (1, ["a.ark"]),
-        "files without an ending": (1, ["notes"]),
+        "files without an ending and without text": (1, ["notes"]),
         "hidden files and folders": (2, [".git", ".hidden.txt"]),
         "folders of a virtual environment": (1, ["env"]),
         "folders of installed packages": (1, ["node_modules"]),
@@ -471,7 +471,7 @@ def test_more_text_than_a_worker_may_hand_over_is_streamed(folder: Path, tmp_pat
     _, expected, quarantine = ingested(tmp_path, params(Source(path=str(folder))))
     monkeypatch.setattr(ingest, "HANDED_CHARS", 20)
     files = inventory.list_files(Source(path=str(folder)))[0]
-    assert ingest.read_batch(files, 1_000, 0) is None
+    assert ingest.read_batch(files, IngestionParams(max_document_chars=1_000, part_chars=0)) is None
     assert ingested(tmp_path, params(Source(path=str(folder))))[1:] == (expected, quarantine)
 
 

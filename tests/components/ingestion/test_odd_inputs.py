@@ -16,7 +16,7 @@ from components.errors import StepError
 from components.ingestion.ingest import read_batch
 from components.ingestion.inventory import list_files
 from components.ingestion.survey import survey
-from components.params import Params, Source, check_params
+from components.params import IngestionParams, Params, Source, check_params
 from components.running.contents import Contents
 
 SENTENCE = "The water of the river is cold in spring, since it comes from the snow of the mountains, where it melts.\n"
@@ -78,7 +78,7 @@ def tables_of_numbers(root: Path) -> None:
 
 
 def without_ending(root: Path) -> None:
-    (root / "notes").write_text(SENTENCE * 200)
+    (root / "notes").write_bytes(b"\0\1\2" * 200)
     (root / "b.ark").write_text(SENTENCE * 200)
 
 
@@ -97,7 +97,7 @@ REFUSED = {
     binary: r"no document in '.*': 1 file looked at \(a\.txt: .*\); expected text; correct these files, or name other",
     one_program: r"1 document in '.*'; expected at least 2, .* \(validation\.min_documents\); add files there, name more",
     tables_of_numbers: r"a\.csv: has no field 'text'; its fields: width .*--set 'ingestion\.sources=\[\{path: .*, text_column: .width.\}\]'",
-    without_ending: r"1 file that ends in \.ark, .*; 1 file without an ending \(notes\)\); .*; rename text with another ending to \.txt",
+    without_ending: r"1 file that ends in \.ark, .*; 1 file without an ending and without text \(notes\)\); .*; rename text with another ending to \.txt",
     links_only: r"away\.txt: is a link that leads out of .* follow_links: true .*; self: is a broken link",
 }
 
@@ -149,7 +149,7 @@ def test_names_may_hold_any_character(tmp_path: Path) -> None:
     found = survey(params(tmp_path))
     assert read(found) == (len(HOSTILE_NAMES), len(HOSTILE_NAMES))
     files, _ = list_files(Source(path=str(tmp_path)))
-    documents = read_batch(files, max_chars=1_000_000, part_chars=8_000)
+    documents = read_batch(files, IngestionParams(max_document_chars=1_000_000))
     assert len({document.source for document in documents}) == len(HOSTILE_NAMES)
 
 
@@ -231,7 +231,7 @@ def test_what_goes_or_closes_while_it_is_listed_is_named(tmp_path: Path, monkeyp
         files, unread = list_files(params(tmp_path).ingestion.sources[0])
     assert unread.lines() == ["1 folder that cannot be listed (No such file or directory) (gone)"]
     (tmp_path / "pipe").unlink()
-    items = read_batch(files, 10_000_000, 10_000_000) or []
+    items = read_batch(files, IngestionParams(max_document_chars=10_000_000, part_chars=1_000_000)) or []
     refused = {item["file"]: item["reason"] for item in items if isinstance(item, dict)}
     assert set(refused) == {"closed", "pipe"}
     assert "leads out of its source's folder" in refused["closed"]

@@ -143,7 +143,7 @@ def test_a_worker_hands_over_neither_a_million_rows_nor_a_million_tiny_documents
         path = tmp_path / "a.jsonl.gz"
         path.write_bytes(gzip.compress(line * 40_000))
         files, _ = list_files(Source(path=str(path)))
-        assert ingest.read_batch(files, 10_000, 0) is None
+        assert ingest.read_batch(files, IngestionParams(max_document_chars=10_000, part_chars=0)) is None
 
 
 @pytest.mark.parametrize(

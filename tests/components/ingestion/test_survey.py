@@ -101,7 +101,7 @@ def test_a_survey_of_little_agrees_with_ingestion(files: dict[tuple[str, str], s
     given_params = params(root)
     found = survey(given_params)
     listed, unread = list_files(given_params.ingestion.sources[0])
-    items = read_batch(listed, max_chars=given_params.ingestion.max_document_chars, part_chars=0)
+    items = read_batch(listed, given_params.ingestion.model_copy(update={"part_chars": 0}))
     documents = [item for item in items if isinstance(item, Document)]
     assert found.is_exact
     assert found.total.files == len(listed) == found.looked_at

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.errors import StepError
+from components.order import PhasedOrder, SequenceOrder
 from components.tokens import Tokens
-from components.training.data import BatchLoader, HeldOut, HeldOutLoss, PhasedOrder, SequenceOrder, by_sequence
+from components.training.data import BatchLoader, HeldOut, HeldOutLoss, by_sequence
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**31 - 1), st.integers(0, 10**6))

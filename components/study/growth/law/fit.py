@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from components.errors import StepError
 from components.study.growth.law.form import MOST, Array, Form, Setting
@@ -113,6 +112,8 @@ def _solve(form: Form, measured: Measured, start: Array, weights: Array) -> tupl
             off = form.of(np.exp(logarithms), setting) - losses
         off = np.nan_to_num(off, nan=10.0, posinf=10.0, neginf=-10.0)
         return np.concatenate([off * of_losses, measured.differences(off) * of_pairs])
+
+    from scipy.optimize import least_squares  # takes a third of a second
 
     inside = np.clip(start, lower + 1e-6, upper - 1e-6)
     found = least_squares(errors, inside, bounds=(lower, upper), loss="soft_l1", max_nfev=400)

@@ -135,7 +135,7 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
         ("a.ipynb", b"{", "is not a notebook"),
         ("a.ipynb", b"[1]", "holds a list"),
         ("a.ipynb", b'{"cells": []}', "has no text in its 13 bytes"),
-        ("a.1", b"Just text.\n", "is not a manual page"),
+        ("a.1", b".br\nJust text.\n", "is not a manual page"),
         ("a.1", b".so man1/other.1\n", "only refers to man1/other.1"),
         ("a.srt", b"Just text.\n", "has no subtitle times"),
         ("a.mbox", b"Just text.\n", "is not a mailbox"),

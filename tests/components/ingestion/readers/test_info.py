@@ -113,7 +113,7 @@ def test_a_script_without_an_ending_is_code_in_the_language_of_what_runs_it(
     tmp_path: Path, start: bytes, language: str
 ) -> None:
     (tmp_path / "run-it").write_bytes(start + b"\nx = 1\n")
-    (tmp_path / "notes").write_text("#hash\n")
+    (tmp_path / "notes").write_bytes(b"#hash\0\1\2")
     (tmp_path / "b.dat").write_bytes(start)
     ((file,), unread) = list_files(Source(path=str(tmp_path)))
     (document,) = read_file(file, Limits(1_000))
@@ -121,7 +121,7 @@ def test_a_script_without_an_ending_is_code_in_the_language_of_what_runs_it(
     assert document.metadata.get("programming_language", "") == language
     assert unread.lines() == [
         "1 file that ends in .dat, which no reader takes (b.dat)",
-        "1 file without an ending (notes)",
+        "1 file without an ending and without text (notes)",
     ]
 
 
@@ -164,3 +164,44 @@ def test_texts_of_packages_are_read(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["README.png", "notes.de", "changelog.7z", "README.Debian.7z", "LICENSE"])
 def test_other_names_are_not_texts_of_packages(name: str) -> None:
     assert format_of(name) is None
+
+
+LICENSE = b"                    GNU GENERAL PUBLIC LICENSE\n\n 1. Source code.\n"
+PAGE = b'.\\" A comment\n.TH LS 1\n.SH NAME\nls \\- list files\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reader"),
+    [
+        ("GPL-3", LICENSE, "file-reader/1"),
+        ("LICENSE", LICENSE, "file-reader/1"),
+        ("Artistic", b'\n\n\t\t The "Artistic License"\n', "file-reader/1"),
+        ("GFDL-1.2", LICENSE, "file-reader/1"),
+        ("LGPL-2.1", LICENSE, "file-reader/1"),
+        ("MPL-2.0", LICENSE, "file-reader/1"),
+        ("notes-1.10", LICENSE, "file-reader/1"),
+        ("chapter.3p", b"'tis the season.\n", "file-reader/1"),
+        ("page.7", b"... and so on.\n", "file-reader/1"),
+        ("latin.2", "Straße und Größe, süß wie Öl.\n".encode("latin-1"), "file-reader/1"),
+        ("wide", "Fünf Bücher".encode("utf-16"), "file-reader/1"),
+        ("COPYING.gz", gzip.compress(LICENSE), "file-reader/1"),
+        ("ls.1", PAGE, "man-reader/1"),
+        ("ls.1.gz", gzip.compress(PAGE), "man-reader/1"),
+        ("ls", PAGE, "man-reader/1"),
+        ("ls.0", b"\n'\\\" t\n" + PAGE, "man-reader/1"),
+        ("old.1", b'\\"Without a dot\n' + PAGE, "man-reader/1"),
+        ("blob", bytes(range(256)) * 20, "files without an ending and without text"),
+        ("empty", b"", "files without an ending and without text"),
+        ("escapes", b"\x1b[2J\x07\x08" * 50, "files without an ending and without text"),
+        ("data.0", b"\0\1\2", "files that end in .0, which no reader takes"),
+        ("broken.gz", b"\x1f\x8b\x08\0broken", "files that end in .gz, which no reader takes"),
+        ("text.ark", LICENSE, "files that end in .ark, which no reader takes"),
+    ],
+)
+def test_the_content_decides_where_the_name_tells_no_format(
+    tmp_path: Path, name: str, content: bytes, reader: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    files, unread = list_files(Source(path=str(tmp_path)))
+    found = [document.created_by for file in files for document in read_file(file, Limits(10_000))]
+    assert (found or [row["reason"] for row in unread.rows()]) == [reader]

@@ -1,0 +1,1 @@
+"""Counterfactuals: the same model without some documents, beside the model that has read everything."""
