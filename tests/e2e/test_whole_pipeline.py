@@ -18,7 +18,9 @@ from ruamel.yaml import YAML
 from components.documents import count_documents
 from components.files import sha256_file
 from components.reporting.records.bom import problem
+from flows.certificate import verify
 from flows.client.registry import Registry, State
+from tests.documents import read_documents
 from tests.e2e.project import SMALL, call, environment, make_project
 
 pytestmark = pytest.mark.timeout(1500)
@@ -65,6 +67,25 @@ def test_a_second_run_finds_everything_cached(by_flow: Path) -> None:
     assert "cached" in said
     assert "training: done" not in said
     assert (by_flow / "dvc.lock").read_bytes() == before
+
+
+def test_a_plan_knows_what_is_cached_and_what_past_runs_took(by_flow: Path) -> None:
+    ready = json.loads(call(by_flow, "flows.command", "plan", "--json"))
+    assert {stage["state"] for stage in ready["stages"]} == {"cached"}
+    assert ready["seconds"] == 0
+    changed = json.loads(call(by_flow, "flows.command", "plan", "--json", "--set", "small.tokens=60000"))
+    states = {stage["name"]: stage["state"] for stage in changed["stages"]}
+    after = ["train_small", "grow", "train_large", "benchmark@small", "benchmark@large", "benchmark_set_back", "report"]
+    assert [name for name, state in states.items() if state == "runs"] == after
+    assert states["train_control"] == "restored"
+    lines = (by_flow / ".phiforge" / "stages.jsonl").read_text().splitlines()
+    took = {record["stage"]: record for record in map(json.loads, lines)}
+    for stage in changed["stages"]:
+        if stage["state"] == "runs":
+            assert stage["cost"]["basis"] == "past runs of this stage"
+            assert 0.6 < stage["cost"]["cpu_seconds"] / took[stage["name"]]["cpu_seconds"] < 1.7
+            assert 0.8 < stage["cost"]["peak_bytes"] / took[stage["name"]]["peak_bytes"] < 1.25
+    assert changed["models"][0]["tokens"] == 60_000
 
 
 def test_every_ledger_balances(by_dvc: Path) -> None:
@@ -344,6 +365,7 @@ def test_the_data_ablation_runs_as_a_flow(by_flow: Path) -> None:
     assert (by_flow / "studies" / "data" / "dvc.lock").read_bytes() == lock
 
 
+@pytest.mark.slow
 def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Path, tmp_path: Path) -> None:
     said = call(by_flow, "flows.command", "records", "champion", "--output", str(tmp_path / "large"))
     assert "2.4 User data used" in said, "the records name folders, and not whose text is in them"
@@ -365,3 +387,27 @@ def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Pat
     card = (tmp_path / "small" / "model-card.md").read_text()
     assert f"| {trained} |" in card
     assert "trained from scratch" in card
+
+
+@pytest.mark.slow
+def test_a_document_is_left_out_and_then_forgotten(by_flow: Path) -> None:
+    """`phiforge without` answers by family and kind, and finds the second time all trained; `phiforge forget` proves what it
+    removed, and a changed certificate or model does not pass."""
+    words = ("flows.command", "without", "--family", "planets", "--source", "docs/sources.md", "--each")
+    said = call(by_flow, *words)
+    assert "without family=planets" in said.replace("\n", " ")
+    assert "cached" in call(by_flow, *words)
+    gone = next(row for row in read_documents(by_flow / "data" / "raw") if row.source == "docs/sources.md")
+    certificate = by_flow / "forgotten.json"
+    said = call(by_flow, "flows.command", "forget", "--document", gone.id[:12], "--certificate", str(certificate))
+    assert "NO" not in said
+    assert "docs/sources.md" not in {row.source for row in read_documents(by_flow / "data" / "curated")}
+    found = json.loads(certificate.read_text())
+    assert {stage["name"]: stage["outcome"] for stage in found["stages"]}["train_small"] == "ran"
+    assert found["weights"]["models/small"]["before"] != found["weights"]["models/small"]["after"]
+    checks = {check.name: check.holds for check in verify(by_flow, certificate)}
+    assert checks == {**dict.fromkeys(checks, True), "earlier results": None}
+    (by_flow / "texts" / "docs" / "sources.md").unlink()  # never having had it: the same raw documents, so nothing runs
+    assert "training: done" not in call(by_flow, "flows.run", "--no-promote")
+    certificate.write_text(json.dumps(found | {"newly_kept": [{"id": "0", "source": "x"}]}))
+    assert not {check.name: check.holds for check in verify(by_flow, certificate)}["unchanged"]
