@@ -64,6 +64,7 @@ FORMATS = {
     ".ipynb": Format("parsed.read_decoded", parser="notebook"),
     **dict.fromkeys((".tex", ".latex", ".ltx"), Format("parsed.read_decoded", parser="tex")),
     ".org": Format("parsed.read_decoded", parser="org"),
+    ".pod": Format("parsed.read_decoded", parser="pod"),
     **dict.fromkeys((".srt", ".vtt"), Format("parsed.read_decoded", parser="subtitles")),
     **dict.fromkeys((".man", ".mdoc", ".roff"), MAN),
     ".eml": Format("mail.read_message"),
