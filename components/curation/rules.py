@@ -61,7 +61,7 @@ def checks(text: str, kind: str, params: CurationParams) -> Iterator[Check]:
     alpha = alpha_fraction(prose if prose.strip() else text)
     yield Check("min_alpha_fraction", alpha, minimum, True, f"{alpha:.0%} of the non-blank characters are letters")
     if kind != "code":
-        repeated = duplicate_line_fraction(prose)
+        repeated = duplicate_line_fraction(prose, text)
         detail = f"{repeated:.0%} of the text is in lines that repeat earlier ones"
         yield Check("max_duplicate_line_fraction", repeated, params.max_duplicate_line_fraction, False, detail)
 
@@ -72,15 +72,13 @@ def alpha_fraction(text: str) -> float:
     return counts[LETTER] / max(1, len(text) - counts[BLANK])
 
 
-def duplicate_line_fraction(text: str) -> float:
-    """Share of the characters in lines that repeat an earlier line, 0 to 1. Lines of fewer than SHORT words are not
-    counted as repeated.
+def duplicate_line_fraction(prose: str, text: str) -> float:
+    """Share of the characters of a text that are in lines of its prose that repeat an earlier one, 0 to 1. Lines of fewer than
+    SHORT words are not counted as repeated.
 
-    Characters are counted, not lines: closing brackets are many lines of a technical text, but few of its characters.
+    Characters are counted, not lines: closing brackets are many lines of a technical text, but few of its characters. Fenced code
+    counts as text that does not repeat, so that the few lines between long examples do not decide.
     """
-    lines = [line for line in map(str.strip, text.splitlines()) if line]
-    whole = sum(map(len, lines))
-    if len(set(lines)) == len(lines):
-        return 0.0
-    said = [line for line in lines if len(line.split(None, SHORT)) >= SHORT]
-    return (sum(map(len, said)) - sum(map(len, set(said)))) / whole
+    said = [line for line in map(str.strip, prose.splitlines()) if len(line.split(None, SHORT)) >= SHORT]
+    repeated = sum(map(len, said)) - sum(map(len, set(said)))
+    return repeated / sum(len(line.strip()) for line in text.splitlines()) if repeated else 0.0

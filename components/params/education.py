@@ -57,7 +57,7 @@ class EducationParams(Section):
         description="Number of documents to label, stratified",
     )
     min_value: dict[Judged, Annotated[float, Field(ge=0, le=5)]] = Field(
-        {"web": 2.7, "prose": 1.95, "code": 0.4},
+        {"web": 2.85, "prose": 1.95, "code": 0.4},
         description="Drop documents of a kind whose educational value (0 to 5) is below this; not named = not filtered",
     )
     max_drop: dict[Text, Fraction] = Field(

@@ -20,13 +20,13 @@ import numpy as np
 
 from components.curation.education import guard
 from components.curation.education.copies import near_copies
-from components.curation.education.features import GRAMS, SIZE, features
+from components.curation.education.features import GRAMS, SIZE, features, running_text
 from components.curation.education.report import GATED, HeldOut, Report, Scores, measure
 from components.errors import StepError
 from components.files import atomic_file
 from components.params.education import EducationParams
 
-FORMAT = 2  # of the file; increase it when the features change, too
+FORMAT = 3  # of the file; increase it when the features change, too
 LEAST = 60  # minimum labels to learn from
 RARE = 0.002  # share of texts that is added to each share, so that a word of few references says little
 NEUTRAL = 500  # words and pairs that speak for neither side, added to those of each text, so that a short one is near the middle
@@ -101,6 +101,8 @@ class Classifier:
             places = [place for place, of in enumerate(kinds) if of == kind]
             model = self.models.get(kind) or self.models[REFERENCE]
             chosen = [texts[place] for place in places]
+            if kind == "web" and model.neutral:
+                chosen = [running_text(text) for text in chosen]
             standing[places] = values[places] = bare[places] = model.score(chosen)
             if kind == "code":
                 bare[places] = _bare_values(model, chosen, standing[places])

@@ -10,15 +10,30 @@ from functools import cache
 
 import numpy as np
 
+from components.curation.filters.fenced import fenced_lines
+
 BITS = 18  # of the hash
 GRAMS = 1 << BITS
 STEPS = 24  # of each measure of the shape
 SHAPES = 5
 SIZE = GRAMS + SHAPES * STEPS
+RUNNING = 6  # words; shorter lines are menus, captions, headings and names rather than running text
 _BLOCK = 1 << 18  # bytes at once: the data fit into the processor's cache
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _PAIR = np.uint64(0xD1342543DE82EF95)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
+
+
+def running_text(page: str) -> str:
+    """The lines of a web page with at least RUNNING words, and fenced code and formulas; the whole page if it has neither, since
+    then its menus are all it says.
+    """
+    lines = page.split("\n")
+    fenced = fenced_lines(page) or [False] * len(lines)
+    kept = (
+        line for line, inside in zip(lines, fenced, strict=True) if inside or len(line.split(None, RUNNING)) >= RUNNING
+    )
+    return "\n".join(kept) or page
 
 
 def features(texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -10,8 +10,9 @@ from components.curation.privacy.spans import Span
 _IPV4 = re.compile(r"(?<![\w.\-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\w|\.[0-9]|-[0-9])")
 _IPV6 = re.compile(r":(?<=[23][0-9a-fA-F]{3}:)[0-9a-fA-F:]{2,35}")  # public addresses begin so (RFC 4291, 2000::/3)
 _VERSION = re.compile(
-    r"(?i)(?:\b(?:v|ver|versions?|releases?|released|build|firmware|driver|patch|sections?|clause|chapter|figure|oid|upgraded? to|"
-    r"update[ds]? to|downgraded? to|from version)|§|==|>=|<=|~=)[ .:=\"'(]{0,3}(?:is |was |number |no\. )?$"
+    r"(?i)(?:\b(?:v|ver|versions?|releases?|released|build|firmware|driver|patch|sections?|clause|chapter|figure|oid|"
+    r"(?:(?:up|down)grade[ds]?|update[ds]?|patch(?:ed)?|bump(?:ed|s)?)(?: (?!ip|dns|host|server|address|gateway)\w+)? to|"
+    r"from version)|§|==|>=|<=|~=)[ .:=\"'(]{0,3}(?:is |was |number |no\. )?$"
 )
 _HOST_CUE = re.compile(
     r"(?i)(?:\bip(?:v4)?\b|address|\baddr|\bhost|server|\bping|client|\bdns\b|gateway|router|proxy|\bssh\b|\bpeer|://|@)[^0-9\n<>]{0,24}$"

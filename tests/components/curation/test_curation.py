@@ -144,6 +144,19 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
         ("".join(f"Of step {n} we know\n\n$$\n\\int f(x) dx\n$$\n\n" for n in range(9)), "prose", None),
         ("".join(f"See what {n} does:\n\n```\nrun the same step again\n```\n\n" for n in range(9)), "prose", None),
         ("".join(f"PRINCE HAMLET.\nWe say {n} words.\n\n" for n in range(9)), "prose", None),
+        (
+            "".join(
+                f"* `path` {{string}}\n\n```\nread the file number {n} and print what it says\n```\n\n"
+                for n in range(9)
+            ),
+            "prose",
+            None,
+        ),
+        (
+            "".join(f"* `path` {{string}} the path\n\n```\nx = {n}\n```\n\n" for n in range(9)),
+            "prose",
+            "max_duplicate_line_fraction",
+        ),
         ("```\nthe same line here\n" * 8, "prose", "max_duplicate_line_fraction"),
         (GOOD, "prose", None),
     ],
@@ -481,8 +494,8 @@ def test_normalise_is_idempotent(text: str, kind: str) -> None:
 @given(st.text(), st.lists(st.sampled_from(["a b c", "a b c d", "x", ""])))
 def test_fractions_are_fractions(text: str, lines: list[str]) -> None:
     assert 0 <= alpha_fraction(text) <= 1
-    assert 0 <= duplicate_line_fraction(text) < 1
-    assert 0 <= duplicate_line_fraction("\n".join(lines)) < 1
+    assert 0 <= duplicate_line_fraction(text, text) < 1
+    assert 0 <= duplicate_line_fraction("\n".join(lines), "\n".join(lines)) < 1
 
 
 def named_keeper(row: dict) -> str:

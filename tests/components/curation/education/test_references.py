@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from components.curation.education.classifier import REFERENCE, Classifier, fit
+from components.curation.education.features import running_text
 from components.curation.education.references import BAD_VALUE, GOOD_VALUE, explained, generated, good_texts, references
 from components.curation.education.report import Report, doubts, remarks
 from components.params.education import EducationParams
@@ -26,17 +27,28 @@ TEACHES = {
     "table": "| planet | radius in km | moons | days of an orbit |\n|---|---:|---:|---:|\n| Mercury | 2,440 | 0 | 88 |\n| Venus | 6,052 | 0 "
     "| 225 |\n| Earth | 6,371 | 1 | 365 |\n| Mars | 3,390 | 2 | 687 |\n| Jupiter | 69,911 | 95 | 4,331 |\n\nThe radius is the mean of the "
     "radius at the equator and at the poles, since planets that rotate are flattened. The farther a planet is from the Sun, the "
-    "longer is its orbit and the lower its speed.\n",
+    "longer is its orbit and the lower its speed. This is one of Kepler's laws: the square of the time that a planet needs for one "
+    "orbit is proportional to the cube of its mean distance. The four planets listed first consist of rock and metal, whereas the "
+    "last one is made mostly of gas, which is why it is so much larger although its density is low.\n",
     "tutorial": "How to measure the height of a tree\n\nYou don't need to climb it. First, put a stick of one metre upright into the "
     "ground and measure its shadow. Then measure the shadow of the tree. Since the sun's rays are parallel, both triangles "
-    "have the same shape, so the height of the tree is its shadow divided by that of the stick.\n",
+    "have the same shape, so the height of the tree is its shadow divided by that of the stick. If the ground slopes, measure "
+    "along the slope for both, because the angle between the ground and the rays is then the same for the tree and for the stick. "
+    "Repeat the measurement an hour later: if the two results differ by more than a few centimetres, one of the shadows was too "
+    "short to be measured well. The method was known to the Greeks, who are said to have found the height of a pyramid with it.\n",
     "encyclopedia": "The Amazon is a river in South America. It carries more water than any other river, because its basin, which "
     "covers about seven million square kilometres, lies in a region of heavy rain. Its sources are in the Andes, and it flows "
-    "eastwards to the Atlantic. The river is home to many species, among them the pink river dolphin.\n",
+    "eastwards to the Atlantic. The river is home to many species, among them the pink river dolphin.\n\nThe level of the water "
+    "changes with the seasons by ten metres or more, since the rains fall at different times north and south of the equator. When "
+    "it rises, the forest along the banks is flooded for several months, and fish feed on the fruits that drop from the trees. "
+    "The mud that the river carries comes mainly from the mountains; where it meets the dark water of a tributary that rises in "
+    "the plain, the two flow side by side for some kilometres, because they differ in temperature, speed and density. Before it "
+    "was dammed by the rising mountains, the river probably flowed to the west.\n",
     "answer": "Why can't I just use a float for money? Because most decimal fractions have no exact binary form. 0.1 is stored as the "
     "nearest number that has one, and the error shows up once you add many of them. Store whole cents in an integer instead, or "
     "use a decimal type, which keeps the digits as you wrote them. It is slower, but that hardly matters unless you have millions "
-    "of amounts.\n",
+    "of amounts. Note that a decimal type does not remove all errors: a third of a cent has no finite decimal form either, so you "
+    "still have to decide when to round, and the sum of the rounded parts may differ from the rounded sum.\n",
     "science news": "Ants that live in cities tolerate more heat than their relatives in the forest, biologists report. They raised "
     "colonies from both places in the laboratory for a year, so the difference cannot be explained by acclimatisation alone. It was "
     "already present in the workers' first generation, which suggests that it is inherited. Since cities are two to three degrees "
@@ -131,6 +143,27 @@ def test_the_references_tell_more_than_the_length_of_a_text(learned: tuple[Class
         assert learned[1].unreliable([kind], PARAMS) == {}
 
 
+@pytest.mark.parametrize("name", TEACHES)
+def test_the_menus_around_a_page_decide_nothing(learned: tuple[Classifier, Report], name: str) -> None:
+    menu = "Home\nMy account\nShop now\nSign in\nTags: food, sports, city hall\n"
+    bare, framed, alone = learned[0].score([TEACHES[name], f"{menu}{TEACHES[name]}\n{menu}", menu], ["web"] * 3)
+    assert framed == bare
+    assert alone < WEB
+
+
+@pytest.mark.parametrize(
+    ("page", "left"),
+    [
+        ("Home\nA line of six words stays.\nTags: a, b", "A line of six words stays."),
+        ("Code\n```\nx = 1\n```\nShop", "```\nx = 1\n```"),
+        ("Home\nShop now", "Home\nShop now"),
+        ("", ""),
+    ],
+)
+def test_running_text_is_lines_of_six_words_and_code(page: str, left: str) -> None:
+    assert running_text(page) == left
+
+
 def test_the_shape_of_a_text_decides_nothing(learned: tuple[Classifier, Report]) -> None:
     """A text and the same text thrice, or with each blank doubled, have the same words and pairs but for the seams."""
     for text in TEACHES.values():
@@ -176,7 +209,7 @@ def told(**found: object) -> dict[str, object]:
     [
         ({}, (1000, 0, 0), "web: all 1,000 documents are kept, since none is below 2.5"),
         ({}, (1000, 250, 0), "web: 250 of 1,000 documents (25.0%) are below 2.5"),
-        ({"thresholds": {"web": 2.25}}, (1000, 500, 0), "are below 2.25, lowered from 2.7 so that at most 90% go"),
+        ({"thresholds": {"web": 2.25}}, (1000, 500, 0), "are below 2.25, lowered from 2.85 so that at most 90% go"),
         ({"follows_length": {"web": -0.9}}, (9, 0, 0), "web: the value orders the documents much as their length does"),
         ({}, (1000, 0, 7), "web: not judged, because not in English: 7"),
     ],
