@@ -144,7 +144,14 @@ def test_a_changed_text_leads_back_to_its_raw_document(tmp_path: Path) -> None:
         ("".join(f"Of step {n} we know\n\n$$\n\\int f(x) dx\n$$\n\n" for n in range(9)), "prose", None),
         ("".join(f"See what {n} does:\n\n```\nrun the same step again\n```\n\n" for n in range(9)), "prose", None),
         ("".join(f"PRINCE HAMLET.\nWe say {n} words.\n\n" for n in range(9)), "prose", None),
-        ("".join(f"* `path` {{string}}\n\n```\nread the file number {n} and print what it says\n```\n\n" for n in range(9)), "prose", None),
+        (
+            "".join(
+                f"* `path` {{string}}\n\n```\nread the file number {n} and print what it says\n```\n\n"
+                for n in range(9)
+            ),
+            "prose",
+            None,
+        ),
         (
             "".join(f"* `path` {{string}} the path\n\n```\nx = {n}\n```\n\n" for n in range(9)),
             "prose",
