@@ -143,23 +143,23 @@ def measure(project: Path, folder: Path, name: str) -> Row:
     kept = folder / f"{name.replace(' ', '-')}.json"
     if not kept.is_file():
         words = [word for key, value in SETTINGS[name].items() for word in ("--set", f"{key}={json.dumps(value)}")]
-        measured = project / ".phiforge" / "stages.jsonl"
+        log = project / ".phiforge" / "stages.jsonl"
         first = folder / "default.jsonl"
         if not first.is_file():
-            shutil.copyfile(measured, first)
-        shutil.copyfile(first, measured)  # other settings must not help
+            shutil.copyfile(log, first)
+        shutil.copyfile(first, log)  # other settings must not help
         text, cpu = phiforge(project, "plan", "--json", *words)
         phiforge(project, "run", *words)
-        ran = _lines(measured)[len(_lines(first)) :]
+        ran = _lines(log)[len(_lines(first)) :]
         kept.write_text(json.dumps({"plan": json.loads(text), "cpu": cpu, "ran": [json.loads(line) for line in ran]}))
     found = json.loads(kept.read_text())
     planned = {stage["name"]: stage["cost"] for stage in found["plan"]["stages"] if stage["cost"]}
-    ran = {stage["stage"]: stage for stage in found["ran"] if stage["stage"] in planned}
-    seconds = [sum(one[stage]["cpu_seconds"] for stage in ran) for one in (planned, ran)]
-    memory = [max(one[stage]["peak_bytes"] for stage in ran) / 1e6 for one in (planned, ran)]
+    measured = {stage["stage"]: stage for stage in found["ran"] if stage["stage"] in planned}
+    seconds = [sum(one[stage]["cpu_seconds"] for stage in measured) for one in (planned, measured)]
+    memory = [max(one[stage]["peak_bytes"] for stage in measured) / 1e6 for one in (planned, measured)]
     return {
         "setting": name,
-        "stages": f"{len(ran)} of {len(planned)}",
+        "stages": f"{len(measured)} of {len(planned)}",
         "planned CPU s": round(seconds[0], 1),
         "CPU s": round(seconds[1], 1),
         "time error": round(seconds[0] / seconds[1] - 1, 3),

@@ -64,15 +64,15 @@ def certificate(
     kept = {row["id"] for row in rows_of(root / RAW, ["id"])}
     removed = [row for row in rows_of(earlier.folder, NAMES) if is_removed(row, rules, sources, kept)]
     gone = {row["id"] for row in removed}
-    now, then = (
-        {row["id"]: row["source"] for row in rows}
-        for rows in (rows_of(root / CURATED, ["id", "source"]), earlier_curated(root, before))
-    )
+    curated = earlier_curated(root, before)
+    then = {row["id"] for row in curated}
+    now = {row["id"]: row["source"] for row in rows_of(root / CURATED, ["id", "source"])}
     content: dict[str, Any] = {
         "format": FORMAT,
         "removed": {
             "rules": [str(rule) for rule in rules],
             "documents": [{name: row[name] for name in ("id", "source", "license")} for row in removed],
+            "curated": sorted(row["id"] for row in curated if gone & {row["id"], metadata(row).get("raw_id")}),
         },
         "newly_kept": [{"id": name, "source": now[name]} for name in now if name not in then] if then else [],
         "code": dict(code),
@@ -235,11 +235,12 @@ def _present(root: Path, found: Mapping[str, Any]) -> Check:
 
 def _absent(root: Path, found: Mapping[str, Any], rules: list[Exclusion]) -> Check:
     """None of the documents is in the present data, nor a text that was written from one."""
-    removed, where = {entry["id"] for entry in found["removed"]["documents"]}, []
+    removed, where = {entry["id"] for entry in found["removed"]["documents"]} | {*found["removed"]["curated"]}, []
     for folder in (RAW, CURATED, TEXTBOOKS):
+        named = rules if folder != TEXTBOOKS else []  # texts of our own may have the same licence
         for row in rows_of(root / folder, NAMES) if (root / folder).is_dir() else ():
-            metadata = json.loads(row["metadata"])
-            if excluded(rules, row) or removed & {row["id"], metadata.get("raw_id"), metadata.get("seed_document")}:
+            own = metadata(row)
+            if excluded(named, row) or removed & {row["id"], own.get("raw_id"), own.get("seed_document")}:
                 where.append(f"{folder}: {row['id']}")
     for split in ("train", "validation"):
         index = root / TOKENS / split / "documents.parquet"
@@ -289,17 +290,21 @@ def cached_folder(root: Path, md5: str) -> CachedFolder | None:
 
 
 def earlier_curated(root: Path, before: Mapping[str, Any]) -> list[Row]:
-    """Id and source of the curated documents of before; empty if they are gone."""
+    """Id and metadata of the curated documents of before; empty if they are gone."""
     folder = cached_folder(root, before["outs"].get(CURATED, "-"))
     if folder is None:
         return []
-    rows = list(rows_of(folder.folder, ["id", "source"]))
+    rows = list(rows_of(folder.folder, ["id", "metadata"]))
     folder.close()
     return rows
 
 
 def _object(root: Path, md5: str) -> Path:
     return cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def metadata(row: Row) -> dict[str, Any]:
+    return json.loads(row["metadata"])
 
 
 def rows_of(folder: Path, columns: list[str] | None = None) -> Iterator[Row]:

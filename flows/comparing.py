@@ -54,7 +54,8 @@ def arms_of(root: Path, metric: Metric) -> Arms:
     tree, usual = source_tree(root), load_params(root / PARAMS_FILE).seed
     found: dict[str, tuple[int, dict[int, Measurement]]] = {}
     for place in [root, *sorted(settings.workspace_folders(root))]:
-        record = record_of(root, place.name) if place != root else {"tree": tree, "overrides": {}, "profile": {}}
+        usually: dict[str, Any] = {"tree": tree, "overrides": {}, "profile": {}}
+        record = usually if place == root else record_of(root, place.name)
         if record.get("tree") != tree or not (place / metric.file).is_file():
             continue
         changes = {**record["profile"], **record["overrides"]}

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from components.params import PARAMS_FILE
 from flows.definitions import Definition
-from flows.graph import Stage, load_graph, lock_path, repository
+from flows.graph import Stage, graph_in, lock_path, repository
 from flows.workspace import Workspace, place_of, write_params
 
 State = Literal["cached", "restored", "runs"]
@@ -35,12 +35,11 @@ def forecast(home: Path, definition: Definition, overrides: Mapping[str, Any], p
     place = place_of(home, overrides, profile)
     made = (place.root / lock_path(definition.file)).is_file()  # its checkout exists
     root = place.root if made else home
-    stages = load_graph(root, definition.file, definition.last)
     with tempfile.TemporaryDirectory(prefix="phiforge-") as folder, repository(root) as repo:
         params = root / PARAMS_FILE
         if not made:
             params = _params_of(place, params, Path(folder))
-        return _Walk(repo, root, params, here=made).all_of(stages)
+        return _Walk(repo, root, params, here=made).all_of(graph_in(repo, root, definition.file, definition.last))
 
 
 def _params_of(place: Workspace, params: Path, folder: Path) -> Path:

@@ -26,12 +26,13 @@ from flows.definitions import PIPELINE
 from flows.without import add_rules, given_rules
 from flows.workspace import write_params
 
+PROG = "python -m flows.forget"
 FOLDER, PENDING = "certificates", "forget.json"
 SHOWN = 5  # maximum documents to print
 MARKS = {True: "yes", False: "NO", None: "?"}
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m flows.forget") -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Forget documents, or verify a certificate, with the options of `parser`; returns the exit status."""
     arguments = parser(prog).parse_args(argv)
     root = settings.project_root()
@@ -135,7 +136,7 @@ def show(checks: Sequence[Check]) -> int:
     return int(any(check.holds is False for check in checks))
 
 
-def parser(prog: str) -> argparse.ArgumentParser:
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog=prog,

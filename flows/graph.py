@@ -145,17 +145,22 @@ def load_graph(root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[St
     Raises:
         StepError: the file is missing or broken, or the folder is not a DVC project.
     """
+    with repository(root) as repo:
+        return graph_in(repo, root, file, last)
+
+
+def graph_in(repo: Any, root: Path, file: str = PIPELINE_FILE, last: str = "") -> list[Stage]:
+    """`load_graph` with DVC's Repo already open."""
     import networkx
 
-    with repository(root) as repo:
-        graph = repo.index.graph  # its edges point from a stage to those that it needs
-        named = {node for node in graph if getattr(node, "name", None)}
-        wanted = {node for node in named if _file_of(repo, node) == file and last in ("", node.name)}
-        wanted = wanted.union(*(networkx.descendants(graph, node) for node in wanted)) & named
-        order = {stage: place for place, stage in enumerate(repo.index.stages)}
-        needed = graph.subgraph(wanted)
-        sequence = networkx.lexicographical_topological_sort(needed.reverse(), key=order.__getitem__)
-        stages = [_stage(repo, needed, node) for node in sequence]
+    graph = repo.index.graph  # its edges point from a stage to those that it needs
+    named = {node for node in graph if getattr(node, "name", None)}
+    wanted = {node for node in named if _file_of(repo, node) == file and last in ("", node.name)}
+    wanted = wanted.union(*(networkx.descendants(graph, node) for node in wanted)) & named
+    order = {stage: place for place, stage in enumerate(repo.index.stages)}
+    needed = graph.subgraph(wanted)
+    sequence = networkx.lexicographical_topological_sort(needed.reverse(), key=order.__getitem__)
+    stages = [_stage(repo, needed, node) for node in sequence]
     if not stages:
         raise StepError(f"{Path(root) / file} has no stage{f' {last}' if last else 's'}; expected at least one")
     return stages

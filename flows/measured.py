@@ -6,7 +6,6 @@ but its server may hold runs of other machines, it knows neither memory nor DVC'
 
 import json
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def machine() -> str:
     return f"{platform.node()}, {platform.machine()}, {cores()} cores"
 
 
-def write(home: Path, root: Path, stage: Stage, seconds: float, usage: Mapping[str, float]) -> None:
+def write(home: Path, root: Path, stage: Stage, seconds: float, usage: dict[str, float]) -> None:
     """Add the measurement of a stage that has run in the checkout `root`."""
     if not usage:
         return

@@ -94,7 +94,7 @@ def show(made: Plan, console: Console) -> None:
         table.add_row(*_cells(stage, made.machine is not None))
     console.print(table)
     for label, text in lines(made):
-        console.print(Text(f"{label + ':':<14}{text}"), soft_wrap=True)
+        console.print(Text(f"{label + ':':<15}{text}"), soft_wrap=True)
     if made.machine:
         show_published(console)
 
@@ -113,7 +113,7 @@ def lines(made: Plan) -> list[tuple[str, str]]:
     states = [stage.state for stage in made.stages]
     counted = ", ".join(f"{states.count(state)} {word}" for state, word in WORDS.items() if state in states)
     took = "unknown: a stage has no estimate" if made.seconds is None else duration(made.seconds)
-    if made.seconds_range:
+    if made.seconds_range and duration(made.seconds_range[0]) != duration(made.seconds_range[1]):
         took += f" ({duration(made.seconds_range[0])} to {duration(made.seconds_range[1])} over the published runs)"
     found = [("stages", counted), ("time", took)]
     if made.basis:
@@ -132,7 +132,9 @@ def lines(made: Plan) -> list[tuple[str, str]]:
         machine, used = made.machine, made.utilisation
         assert used is not None
         fits = (
-            "" if made.device_bytes <= 0.9 * machine.memory_bytes else ", more than nine tenths of it: it will not fit"
+            ""
+            if made.device_bytes <= 0.9 * machine.memory_bytes
+            else ", too much: lower training.micro_batch_tokens, or set training.recompute or training.strategy=fsdp2"
         )
         found.append(
             (
@@ -166,13 +168,13 @@ def _money(made: Plan) -> str:
 def show_published(console: Console) -> None:
     """Print how far such a plan is from published runs."""
     console.print(Text("\nPublished runs, each planned with the utilisation of the others", style="bold"))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("run", "machine", "tokens", "FLOPs", "published", "implies", "planned", "error"):
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    for name in ("run", "machine", "tokens", "published", "implies", "planned", "error"):
         table.add_column(name, justify="left" if name in ("run", "machine") else "right", no_wrap=True)
     for check in checks(published()):
         run = check.run
         machine = f"{run.machine.devices} x {run.machine.name.removeprefix('NVIDIA ')}"
-        figures = [amount(run.tokens), f"{run.flops:.2g}", duration(3600 * run.hours), f"{run.utilisation:.0%}"]
+        figures = [amount(run.tokens), duration(3600 * run.hours), f"{run.utilisation:.0%}"]
         table.add_row(run.name, machine, *figures, duration(3600 * check.hours), f"{check.error:+.0%}")
     console.print(table)
 

@@ -55,7 +55,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console, 
             show(console, "Your text", lines)
         if contents.refusal:
             raise StepError(printable(contents.refusal))
-    known = measured.last_text_bytes(root, params)
+    known = round(measured.last_text_bytes(root, params))
     text_bytes = known or contents.total.text_bytes + UNKNOWN_BYTES * len(contents.elsewhere)
     overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes)
     resulting = load_params(root / PARAMS_FILE, overrides, asked.profile)

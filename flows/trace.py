@@ -9,6 +9,7 @@ from typing import Any
 from components.errors import StepError
 from components.files import read_text
 from components.foreign.terminal import printable_text
+from components.tracing.kinds import KINDS
 from flows import settings
 
 PROG = "python -m flows.trace"
@@ -20,6 +21,8 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     arguments = made.parse_args(argv)
     if (arguments.what is None) == (arguments.text is None):
         made.error("give WHAT, or --text FILE")
+    if arguments.shown < 0:
+        made.error(f"--shown {arguments.shown} is negative; expected 0 or more")
     root = settings.project_root()
     try:
         found = _found(root, arguments)
@@ -44,16 +47,20 @@ def _found(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         return origins.trace(project, arguments.what, arguments.kind, arguments.shown)
     from components.tracing.spans import longest_spans
 
-    text = sys.stdin.read() if str(arguments.text) == "-" else read_text(arguments.text)
-    return longest_spans(project, text, arguments.model, arguments.shown)
+    return longest_spans(project, _text(arguments.text), arguments.model, arguments.shown)
+
+
+def _text(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else read_text(path)
+    except (OSError, ValueError) as error:
+        raise StepError(
+            f"--text: {path} cannot be read as UTF-8 text ({error}); name another file, or - for input"
+        ) from error
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
-    kinds = (
-        "version", "checkpoint", "score", "question", "run", "report", "output",
-        "document", "source", "licence", "teacher", "prompt",
-    )  # fmt: skip
     made = argparse.ArgumentParser(
         prog=prog,
         description="Show where a result comes from, where documents went, or which documents a text repeats.",
@@ -65,7 +72,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "what", nargs="?", metavar="WHAT", help="what to trace, such as champion, reports/final or PSF-2.0"
     )
     made.add_argument(
-        "--kind", choices=kinds, default="", metavar="KIND", help="what WHAT is, if several fit: " + ", ".join(kinds)
+        "--kind", choices=KINDS, default="", metavar="KIND", help="what WHAT is, if several fit: " + ", ".join(KINDS)
     )
     made.add_argument(
         "--text",

@@ -22,7 +22,7 @@ from components.params.sizing import WIDTHS
 from components.running.revision import git, read_revision
 from components.trials.figures import METRICS
 from components.trials.ledger import lab_book
-from components.trials.tries import Question, read_question, register
+from components.trials.tries import Question, close, read_question, register
 from flows import settings
 from flows.client.trials import ledger_of
 from flows.definitions import PIPELINE
@@ -40,13 +40,14 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     try:
         if arguments.schema:
             print(json.dumps(Question.model_json_schema(), indent=2))
+        elif arguments.close is not None:
+            _print(close(ledger_of(root), arguments.close, arguments.reason).record(), arguments.json)
         elif arguments.hypothesis is None and arguments.question is None:
             tries = ledger_of(root).tries()
-            found = [one.record() for one in tries]
-            print(json.dumps(found, indent=2) if arguments.json else printable_text(lab_book(tries)))
+            listed = json.dumps([one.record() for one in tries], indent=2)
+            print(listed if arguments.json else printable_text(lab_book(tries)))
         else:
-            found = ask(root, question_of(root, arguments), arguments.by)
-            print(json.dumps(found, indent=2) if arguments.json else printable_text(_ending(found)))
+            _print(ask(root, question_of(root, arguments), arguments.by), arguments.json)
     except KeyboardInterrupt:
         print("\nStopped. The try stays open; the same command resumes it.", file=sys.stderr)
         return 130
@@ -122,8 +123,9 @@ def author(root: Path) -> str:
         return getpass.getuser()
 
 
-def _ending(found: dict[str, Any]) -> str:
-    return f"{found['verdict']['outcome'].upper()}: {found['verdict']['text']}"
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    ending = f"{found['verdict']['outcome'].upper()}: {found['verdict']['text']}"
+    print(json.dumps(found, indent=2) if as_json else printable_text(ending))
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
@@ -151,6 +153,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     made.add_argument(
         "--question", metavar="FILE", help="read the question from a JSON file, or from - (standard input)"
     )
+    made.add_argument("--close", type=int, metavar="N", help="end try N without an answer, such as one whose runs fail")
+    made.add_argument("--reason", default="", metavar="TEXT", help="why --close ends it, for the lab book")
     made.add_argument("--schema", action="store_true", help="print the JSON schema of a question")
     made.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to standard error")
     return made

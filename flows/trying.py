@@ -12,6 +12,7 @@ from prefect import get_run_logger
 from prefect.states import Completed, State
 
 from components.params import PARAMS_FILE, load_params
+from components.running.locks import exclusive
 from components.trials.figures import Measurement
 from components.trials.ledger import Try
 from components.trials.tries import BASE, OURS, Asked, Question, carry_out
@@ -45,7 +46,9 @@ def try_out(number: int) -> State:
             name = f"try {number}, seed {asked.seed}, {asked.arm}"
             return parent.measure(f"{name}, {asked.part} half", asked.metric, overrides, question.profile)
 
-        done = carry_out(ledger, number, first, measure, say)
+        busy = f"try {number} is being carried out by another process; waiting for it"
+        with exclusive(settings.lock_file(home, f"try-{number}"), lambda: say(busy)):
+            done = carry_out(ledger, number, first, measure, say)
         log_verdict(parent, done, ledger.book)
     return Completed(message=f"{(done.verdict or {})['outcome']}: {(done.verdict or {})['text']}")
 

@@ -19,6 +19,7 @@ from components.params import EVERYTHING
 from flows import run, settings
 from flows.definitions import WITHOUT
 
+PROG = "python -m flows.without"
 SHORTEST = 8  # minimum digits that identify a document
 SETS = ("data/raw", "data/curated")  # where documents are looked for by id
 HELP = {
@@ -30,7 +31,7 @@ HELP = {
 }
 
 
-def main(argv: list[str] | None = None, prog: str = "python -m flows.without") -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the study with the options of `parser`; returns the exit status."""
     arguments = parser(prog).parse_args(argv)
     try:
@@ -122,7 +123,7 @@ def add_rules(made: argparse.ArgumentParser, names: Iterable[str]) -> None:
         )
 
 
-def parser(prog: str) -> argparse.ArgumentParser:
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
         prog=prog,

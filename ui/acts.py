@@ -91,3 +91,24 @@ def promote(version: str, reason: str) -> None:
 def program(name: str) -> str:
     """The path of an installed command, from the project's folder."""
     return os.path.relpath(Path(sys.executable).with_name(name), project_root())
+
+
+def change(run: FlowRun) -> None:
+    """Give a run the name, the tags and the note of this value; raises as `launch` does."""
+    check()
+    reads.prefect(lambda runs: runs.change(run))
+    if parent := reads.parent_of(run.id):
+        reads.mlflow(lambda records: records.rename(parent, run.name))
+    record("change", run.id, run.name)
+    reads.forget()
+
+
+def delete(run: FlowRun) -> None:
+    """Delete a run that has ended, in Prefect and in MLflow; raises as `launch` does."""
+    check()
+    parent = reads.parent_of(run.id)
+    reads.prefect(lambda runs: runs.delete(run.id))
+    if parent:
+        reads.mlflow(lambda records: records.delete(parent))
+    record("delete", run.id, run.name)
+    reads.forget()

@@ -14,12 +14,16 @@ from ui.text import html
 from ui.theme import PALETTE, colour
 
 PUBLISHED = "#7d8790"
+HIDDEN = 0.15  # share of training at the start, whose high losses would flatten the differences
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
-def show(figure: go.Figure, key: str) -> None:
-    """Put a figure on the page, without Plotly's own buttons."""
-    st.plotly_chart(figure, key=key, config={"displaylogo": False, "displayModeBar": False})
+def show(figure: go.Figure, key: str, alt: str | None = None, image: bool = False) -> None:
+    """Put a figure on the page, without Plotly's own buttons, except that for a PNG if `image`."""
+    buttons = {"modeBarButtons": [["toImage"]], "toImageButtonOptions": {"filename": key, "scale": 2}}
+    st.plotly_chart(
+        figure, key=key, alt=alt, config={"displaylogo": False, "displayModeBar": image} | (buttons if image else {})
+    )
 
 
 @dataclass(frozen=True)
@@ -92,30 +96,36 @@ def history(curves: Sequence[Curve], unit: str) -> go.Figure:
     return figure
 
 
-def overlay(curves: Sequence[tuple[str, Curve]], runs: Sequence[str]) -> go.Figure:
-    """Validation losses of several runs: a colour per run, a dash per stage.
+def compared(curves: Sequence[tuple[int, Curve, Sequence[float]]], names: Sequence[str], axis: str) -> go.Figure:
+    """Validation losses of one model in several runs: a colour per side, and a line per seed.
 
     Args:
-        curves: (name of the run, curve).
-        runs: names of all runs; their places give the colours.
+        curves: place of the side, curve, and its x in the axis' unit.
+        names: of the sides.
+        axis: `tokens`, `FLOPs` or `time`. The losses of the start are out of view; a double click shows them.
     """
-    stages = list(dict.fromkeys(curve.stage for _, curve in curves))
     figure = go.Figure()
-    for name, curve in curves:
+    drawn: set[int] = set()
+    for place, curve, x in curves:
         figure.add_scatter(
-            x=curve.x,
+            x=x,
             y=curve.y,
-            name=html(f"{name} · {curve.stage}"),
+            name=html(names[place], 80),
+            legendgroup=str(place),
+            showlegend=place not in drawn,
             mode="lines+markers",
-            line={
-                "color": PALETTE[runs.index(name) % len(PALETTE)],
-                "dash": DASHES[stages.index(curve.stage) % len(DASHES)],
-                "width": 2,
-            },
+            line={"color": colour(place), "width": 2, "dash": DASHES[place // len(PALETTE) % len(DASHES)]},
             marker={"size": 5},
-            hovertemplate="%{y:.4f} at %{x:,.0f}",
+            hovertemplate="%{y:.4f} at %{x:,.3s}",
         )
-    return _finish(figure, [curve for _, curve in curves], 380)
+        drawn.add(place)
+    _finish(figure, [curve for _, curve, _ in curves], 380)
+    late = [y for _, curve, x in curves for at, y in zip(x, curve.y, strict=True) if at >= HIDDEN * x[-1]]
+    figure.update_yaxes(range=[min(late) - 0.05 * (max(late) - min(late)), max(late)])
+    titles = {"FLOPs": "training FLOPs", "time": "seconds of training"}
+    if axis in titles:
+        figure.update_xaxes(title=titles[axis])
+    return figure
 
 
 def _finish(figure: go.Figure, curves: Sequence[Curve], height: int) -> go.Figure:

@@ -15,7 +15,15 @@ from ui import forms
 Edit = Callable[[str, Any], None]  # the parameter's key, and its new value or, of a YAML field, its new text
 
 
-def draw(field: forms.Field, value: Any, default: Any, edit: Edit, version: int = 0, draft: str | None = None) -> None:
+def draw(
+    field: forms.Field,
+    value: Any,
+    default: Any,
+    edit: Edit,
+    version: int = 0,
+    draft: str | None = None,
+    label: str = "",
+) -> None:
     """The widget of a parameter.
 
     Args:
@@ -24,6 +32,7 @@ def draw(field: forms.Field, value: Any, default: Any, edit: Edit, version: int 
         edit: called before the next run of the page if the browser sends another value.
         version: increase it when values change outside of the widgets, so that new widgets show them.
         draft: a YAML text to show instead of the value, because it is not valid yet.
+        label: instead of its name.
     """
     key = f"{version}:{field.key}"
     shown = draft if draft is not None else sent(field, value)
@@ -32,7 +41,7 @@ def draw(field: forms.Field, value: Any, default: Any, edit: Edit, version: int 
         answer = st.session_state.get(key)
         edit(field.key, default if answer is None else answer)
 
-    label = field.name.replace("_", " ")
+    label = label or field.name.replace("_", " ")
     tip = f"`{field.key}`" + (f": {field.allowed}" if field.allowed else "")
     common: dict[str, Any] = {"key": key, "help": tip, "on_change": take}
     if field.kind == "yaml":

@@ -116,6 +116,14 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
     return node
 
 
+def with_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of nested parameters with other values at some dotted keys."""
+    made = merge({}, json.loads(json.dumps(base)))
+    for key, value in values.items():
+        set_dotted(made, key, value)
+    return made
+
+
 def differences(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Dotted key to (default, chosen) for every override that changes the value."""
     return {key: (lookup(base, key), value) for key, value in overrides.items() if not same(lookup(base, key), value)}
@@ -128,11 +136,8 @@ def same(one: Any, other: Any) -> bool:
 
 def check(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
     """The error with which a run would refuse the parameters; empty if it would not."""
-    values = merge({}, json.loads(json.dumps(base)))
-    for key, value in overrides.items():
-        set_dotted(values, key, value)
     try:
-        check_params(values)
+        check_params(with_values(base, overrides))
     except StepError as error:
         return str(error)
     return ""

@@ -20,6 +20,11 @@ def heading(title: str, subtitle: str = "") -> None:
     st.html(f'<div class="pf-head"><h1>{html(title)}</h1><p>{html(subtitle)}</p></div>')
 
 
+def step(title: str) -> None:
+    """The heading of a part of a page."""
+    st.html(f'<h2 class="pf-step">{html(title)}</h2>')
+
+
 def label(text: str) -> None:
     """A small heading over a block."""
     st.html(f'<div class="pf-label">{html(text)}</div>')

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from components.errors import StepError
 from components.params import load_params, profile_names
 from flows.client import (
     Curve,
@@ -19,11 +18,12 @@ from flows.client import (
     LogLine,
     Record,
     Records,
+    Refused,
     Runs,
     StageRun,
+    Unavailable,
     access,
     pipeline_graph,
-    pipeline_stages,
     project_root,
 )
 from flows.client.acts import Act
@@ -167,6 +167,11 @@ def _defaults(profile: str | None, changed: tuple[int, ...]) -> dict[str, Any]:
     return load_params(project_root() / "params.yaml", profile=profile).model_dump(mode="json")
 
 
+def params_changed() -> int:
+    """When params.yaml has changed last."""
+    return _changed(project_root() / "params.yaml")
+
+
 def _changed(file: Path) -> int:
     """When a file has changed last; 0 without one."""
     return file.stat().st_mtime_ns if file.is_file() else 0
@@ -178,22 +183,34 @@ def profiles() -> list[str]:
 
 @st.cache_data(ttl=SOON, show_spinner=False)
 def launch_trouble(flow: str) -> tuple[str, bool]:
-    """The reason why a run of a flow cannot be launched now (may be empty), and whether a worker waits for runs."""
+    """The reason why a run of a flow cannot be launched now (may be empty), and whether a worker waits for runs. Of a server
+    that is away, the banner says all."""
     try:
         return "", prefect(lambda runs: runs.ready(flow))
-    except StepError as error:
+    except Refused as error:
         return str(error), False
+    except Unavailable:
+        return "", True
 
 
-@st.cache_data(ttl=30, show_spinner=False)
 def stages(flow: str = "pipeline") -> dict[str, str]:
     """Names of a flow's stages in the order of execution, with descriptions."""
-    return pipeline_stages(project_root(), flow)
+    return {name: description for name, (description, _) in outline(flow).items()}
 
 
-@st.cache_data(ttl=30, show_spinner=False)
 def graph(flow: str = "pipeline") -> dict[str, tuple[str, ...]]:
     """A flow's stages in the order of execution, each with the stages that it needs."""
+    return {name: needs for name, (_, needs) in outline(flow).items()}
+
+
+def outline(flow: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """A flow's stages in the order of execution, each with its description and the stages that it needs."""
+    files = [project_root() / "dvc.yaml", *sorted(project_root().glob("studies/*/dvc.yaml"))]
+    return _outline(flow, tuple(map(_changed, files)))
+
+
+@st.cache_resource(max_entries=50, show_spinner=False)
+def _outline(flow: str, changed: tuple[int, ...]) -> dict[str, tuple[str, tuple[str, ...]]]:
     return pipeline_graph(project_root(), flow)
 
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 import components  # noqa: F401 - sets the opt-outs of telemetry before any tool is imported
 from components.errors import StepError
-from flows.client import access
+from flows.client import access, pipeline_graph, project_root
 from ui import reads
 from ui.text import html
 
@@ -48,13 +48,13 @@ class Started:
             await self.app(scope, receive, send)
             return
         plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-        start: MutableMapping[str, Any] = {}
+        start: dict[str, Any] = {}
         body = b""
 
         async def collect(message: MutableMapping[str, Any]) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                start = message
+                start = dict(message)
                 return
             body += message.get("body", b"")
             if not message.get("more_body"):
@@ -77,12 +77,12 @@ class Reports:
         self.app = app
 
     async def __call__(self, scope: access.Scope, receive: access.Receive, send: access.Send) -> None:
-        found = re.fullmatch(rf"/{reads.REPORT_PATH}/([0-9a-f]{{32}})/([\w/]+/index\.html)", scope.get("path", ""))
-        if scope["type"] != "http" or not found:
+        asked = re.fullmatch(rf"/{reads.REPORT_PATH}/([0-9a-f]{{32}})/([\w/]+/index\.html)", scope.get("path", ""))
+        if scope["type"] != "http" or not asked:
             await self.app(scope, receive, send)
             return
         try:
-            text = await anyio.to_thread.run_sync(reads.report, *found.groups())
+            text = await anyio.to_thread.run_sync(reads.report, asked[1], asked[2])
         except StepError as error:
             text = f"<!doctype html><p>{html(error)}"
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-security-policy", self.POLICY)]
@@ -91,10 +91,12 @@ class Reports:
 
 
 def prepare() -> None:
-    """Import what the pages need, so that the first visitor does not wait for it."""
+    """Load what the pages need, so that the first visitor does not wait for it."""
     for name in SLOW:
         with contextlib.suppress(ImportError):  # the page that needs it says so
             importlib.import_module(name)
+    with contextlib.suppress(StepError):
+        pipeline_graph(project_root())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,8 +109,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     os.environ.update(IMPATIENT)
+    from streamlit.runtime.pages_manager import PagesManager
     from streamlit.starlette import App
 
+    # Else the first visitor of a page's own address gets that file alone: Streamlit's older kind of pages.
+    PagesManager.uses_pages_directory = False
     threading.Thread(target=prepare, daemon=True, name="prepare").start()
     try:
         auth = access.given_auth(os.environ)

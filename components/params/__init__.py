@@ -1,6 +1,6 @@
 """Typed parameters: every parameter of params.yaml with its default, range and help, in one model per section.
 
-The same models check a run before any work, document params.yaml and generate the panel's launch form. Unknown keys
+The same models check a run before any work, document params.yaml and generate the panel's form. Unknown keys
 are refused, and the message suggests the nearest known key; for values out of range it contains the allowed range.
 """
 

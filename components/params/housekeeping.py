@@ -35,7 +35,7 @@ class HousekeepingParams(Section):
     )
     states: Limit = Field(
         Limit(keep=0, days=14),
-        description="States of interrupted training runs, and results of ingestion and curation, to keep, by their last use",
+        description="States of interrupted training runs, results of ingestion and curation, and indexes of traces, to keep, by their last use",
     )
     journals: Limit = Field(
         Limit(keep=0, days=30), description="Journals of benchmark answers to keep, by their last use"

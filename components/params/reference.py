@@ -22,7 +22,7 @@ HEAD = """\
 # Parameters
 
 Every parameter of `params.yaml`, with its default and the values it accepts. Change one for a single run with
-`--set section.key=value`, in the panel's launch form, or in the parameters of a deployment. Change it for every run in
+`--set section.key=value`, in the panel under New run, or in the parameters of a deployment. Change it for every run in
 `params.yaml`. Unknown keys and values out of range are refused before any work starts.
 
 `python -m components.params.reference` generates this page from `components/params/`.

@@ -193,8 +193,9 @@ def _stage(
     flops = model.flops + FORWARD * model.shape.flops_per_token() * validated_tokens(params)
     if machine is None:
         return StagePlan(step.name, step.state, cost, flops)
-    written = 4.0 * model.parameters
-    cost = Cost(_on(machine, model, params, flops, share), 0.0, 0.0, written, "published runs")
+    start = costs.cost(step.name, {"run": 1.0})
+    seconds = _on(machine, model, params, flops, share) + (start.seconds if start else 0.0)
+    cost = Cost(seconds, 0.0, 0.0, 4.0 * model.parameters, "published runs")
     needed = memory(model, params, "cuda", step.name == "train_large", machine.devices).total
     return StagePlan(step.name, step.state, cost, flops, needed)
 

@@ -14,7 +14,6 @@ from components.phi.memory import Memory, estimate
 Amounts = Mapping[str, float]
 EXERCISE_BYTES, CHAPTER_BYTES = 90, 850  # about 26 and 250 tokens
 FORWARD = 1 / 3  # of the FLOPs of a training step
-MUON_STEPS = 5  # products of the orthogonalisation
 TRAINED = {"train_small": "small", "train_large": "large", "train_control": "large"}
 SCORED = {
     "benchmark@small": "small",
@@ -126,22 +125,17 @@ def training(model: Model, params: Params, carried: bool) -> dict[str, float]:
         carried: it starts from a grown model.
 
     Small models on a processor are not bound by matrix products alone: elementwise operations, the logits, each
-    operation's own overhead and the optimizer are amounts of their own.
+    operation's own overhead and the optimizer are amounts of their own. Of validations, only the products count.
     """
-    shape, settings = model.shape, params.training
-    steps = max(1, model.tokens // settings.batch_tokens)
-    micro, validated = micro_batches(model, params, settings.devices), validated_tokens(params)
-    tokens = model.tokens + FORWARD * validated
-    muon = settings.optimizer == "muon"
-    cubes = 60 * MUON_STEPS * shape.num_hidden_layers * shape.hidden_size**3  # four square matrices and two of 1 to 4
+    shape = model.shape
+    steps = max(1, model.tokens // params.training.batch_tokens)
+    micro = micro_batches(model, params, params.training.devices)
     return {
-        "products": 6.0 * shape.matmul_parameters() * tokens / 1e12,
-        "attention": tokens * shape.num_hidden_layers * shape.num_attention_heads * settings.context_length / 1e9,
-        "elements": tokens * shape.num_hidden_layers * (shape.hidden_size + shape.intermediate_size) / 1e9,
-        "logits": tokens * shape.vocab_size / 1e9,
-        "calls": (micro + FORWARD * validated / settings.micro_batch_tokens) * shape.num_hidden_layers / 1e3,
+        "products": 6.0 * shape.matmul_parameters() * (model.tokens + FORWARD * validated_tokens(params)) / 1e12,
+        "elements": model.tokens * shape.num_hidden_layers * (shape.hidden_size + shape.intermediate_size) / 1e9,
+        "logits": model.tokens * shape.vocab_size / 1e9,
+        "calls": micro * shape.num_hidden_layers / 1e3,
         "updates": steps * model.parameters / 1e9,
-        "orthogonal": steps * cubes / 1e12 if muon else 0.0,
         "footprint": memory(model, params, "cpu", carried).total / 1e9,
         "weights": model.parameters / 1e6,
     }

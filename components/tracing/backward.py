@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from components.errors import StepError
 from components.running.revision import git
-from components.tracing.checkpoints import Checkpoint, Reading, TokenSet
+from components.tracing.checkpoints import Checkpoint, Places, Reading, TokenSet
 from components.tracing.documents import CURATED, WRITTEN, exactly, find_sets, joined
 from components.tracing.project import Project
 from components.tracing.runs import Run
@@ -22,8 +22,11 @@ GROUP = r"^(?P<group>https?://[^/]+|[^/:]+)"  # the part of a source that groups
 GATE = "validate_"
 
 
-def backward(project: Project, start: Start) -> dict[str, Any]:
+def backward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
     """The chain behind a start.
+
+    Args:
+        shown: maximum documents described one by one, the most read first.
 
     Returns:
         start, question, scores, checkpoints, run, source, stages, parameters, gates, documents and missing; those that do
@@ -54,7 +57,7 @@ def backward(project: Project, start: Start) -> dict[str, Any]:
         {"stage": name} | _gate(project, state, name) for name in chain if name.split("/")[-1].startswith(GATE)
     ]
     of = [one for one in behind if start.kind not in ("checkpoint", "version") or one.path == start.path] or behind
-    found["documents"] = _documents(project, of[-1] if of else None, missing)
+    found["documents"] = _documents(project, of[-1] if of else None, shown, missing)
     return found | {"missing": missing}
 
 
@@ -190,12 +193,13 @@ def _rows(file: Path, columns: list[str], question: str) -> list[dict[str, Any]]
     return [{"acc": None} | row for row in table.filter(exactly(table["id"], question)).to_pylist()]
 
 
-def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> dict[str, Any]:
+def _documents(project: Project, one: Checkpoint | None, shown: int, missing: list[str]) -> dict[str, Any]:
     """What a checkpoint and those that it was made from have read, by kind, source, licence and author."""
-    total: dict[str, Any] = {"of": one.path if one else "", "links": [], "groups": []}
+    total: dict[str, Any] = {"of": one.path if one else "", "links": [], "groups": [], "shown": []}
     if one is None:
         return total
     read: dict[str, np.ndarray] = {}
+    places: dict[tuple[str, int], Places] = {}
     for via, lineage in one.links():
         reading = Reading.of(lineage)
         tokens = project.tokens.get(reading.fingerprint) if reading else None
@@ -205,11 +209,17 @@ def _documents(project: Project, one: Checkpoint | None, missing: list[str]) -> 
                 f"the tokens that {via} has read are not on this machine; get them with: phiforge pull data/tokens"
             )
             continue
-        exposure = reading.exposure(tokens, integers(table["start"]), integers(table["length"]))
-        read[tokens.fingerprint] = read.get(tokens.fingerprint, 0) + exposure.tokens
-        total["links"].append({"via": via, "steps": reading.steps, "tokens": int(exposure.tokens.sum())})
+        key = tokens.fingerprint, reading.length
+        if key not in places:
+            places[key] = Places.of(integers(table["start"]), integers(table["length"]), tokens, reading.length)
+        exposure = reading.exposure(tokens, places[key])
+        read[tokens.fingerprint] = read.get(tokens.fingerprint, 0) + exposure.by_document
+        total["links"].append({"via": via, "steps": reading.steps, "tokens": exposure.tokens})
     for fingerprint, counts in read.items():
-        total["groups"] += _groups(project, project.tokens[fingerprint], counts)
+        tokens = project.tokens[fingerprint]
+        names, by_document = _by_document(tokens, counts)
+        total["groups"] += _groups(project, tokens, names, by_document)
+        total["shown"] += _most_read(project, tokens, names, by_document, shown)
     total["documents"] = sum(group["documents"] for group in total["groups"])
     return total
 
@@ -222,16 +232,35 @@ def _names(rows: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(rows["id"], rows["kind"], nothing)
 
 
-def _groups(project: Project, tokens: TokenSet, read: np.ndarray) -> list[dict[str, Any]]:
-    """Documents read and their tokens, by kind, source, licence and author; the most read first."""
+def _by_document(tokens: TokenSet, read: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """Names (`_names`) of a stream's documents, and the tokens read of each, from those of each place."""
     rows = tokens.table("train", ["id", "kind"])
     assert rows is not None
     keys = _names(rows).combine_chunks().dictionary_encode()
-    by_document = np.bincount(integers(keys.indices), weights=read, minlength=len(keys.dictionary)).astype(np.int64)
+    sums = np.bincount(integers(keys.indices), weights=read, minlength=len(keys.dictionary))
+    return keys.dictionary, sums.astype(np.int64)
+
+
+def _most_read(
+    project: Project, tokens: TokenSet, names: pa.Array, read: np.ndarray, shown: int
+) -> list[dict[str, Any]]:
+    """The documents that were read most, with the reason why each was kept."""
+    most = {names[int(at)].as_py(): int(read[at]) for at in np.argsort(-read, kind="stable")[:shown] if read[at]}
+    wanted = pa.array([*most], pa.string())
+    found = [
+        one | {"tokens_read": most[one["id"] + one["kind"]]}
+        for place in find_sets(project.files, [tokens.state], (CURATED, WRITTEN))
+        for one in place.describe(["id", "kind"], lambda rows: pc.is_in(_names(rows), wanted), shown)
+    ]
+    return sorted(found, key=lambda one: -one["tokens_read"])
+
+
+def _groups(project: Project, tokens: TokenSet, names: pa.Array, by_document: np.ndarray) -> list[dict[str, Any]]:
+    """Documents read and their tokens, by kind, source, licence and author; the most read first."""
     sets = find_sets(project.files, [tokens.state], (CURATED, WRITTEN))
     columns = ["id", "kind", "source", "license", "created_by"]
     about = joined([one.read(columns) for one in sets], columns)
-    place = pc.index_in(keys.dictionary, value_set=_names(about).combine_chunks())
+    place = pc.index_in(names, value_set=_names(about).combine_chunks())
     group = pc.struct_field(pc.extract_regex(about["source"], GROUP), "group")
     about = about.set_column(2, "source", group).drop(["id"]).take(place)
     codes = [column.combine_chunks().dictionary_encode(null_encoding="encode") for column in about.columns]

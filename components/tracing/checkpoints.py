@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.order import PhasedOrder, initial_lineage, sequence_borders, sequences_before
+from components.order import MOST_TOKENS, PhasedOrder, initial_lineage, sequence_borders, sequences_before
 from components.tokens import INDEX, MANIFEST, phase_positions
 from components.tracing.states import Files, State, read_columns
 
@@ -73,45 +73,91 @@ class Reading:
         """From the lineage of a training run; None for another step or form."""
         try:
             settings = lineage["params"]["training"]
-            length, fingerprint, seed = settings["context_length"], lineage["tokens_fingerprint"], lineage["seed"]
-            before = sequences_before(initial_lineage(lineage), fingerprint, length, seed)
-            return cls(fingerprint, seed, length, settings["batch_tokens"] // length, lineage["steps"], before)
-        except (KeyError, TypeError, ZeroDivisionError):
+            numbers = settings["context_length"], settings["batch_tokens"], lineage["seed"], lineage["steps"]
+            fingerprint = lineage["tokens_fingerprint"]
+        except (KeyError, TypeError):
             return None
+        length, batch, seed, steps = numbers
+        known = all(isinstance(one, int) for one in numbers) and isinstance(fingerprint, str)
+        if not known or min(length, steps) < 1 or batch < length or seed < 0 or steps * batch > MOST_TOKENS:
+            return None
+        before = sequences_before(initial_lineage(lineage), fingerprint, length, seed)
+        return cls(fingerprint, seed, length, batch // length, steps, before)
 
-    def exposure(self, tokens: TokenSet, starts: np.ndarray, lengths: np.ndarray) -> "Exposure":
-        """What the run has read of some documents.
-
-        Args:
-            starts: position of each document's first token, int64 (documents,).
-            lengths: tokens of each, int64 (documents,).
-        """
+    def exposure(self, tokens: TokenSet, places: "Places") -> "Exposure":
+        """What the run has read of some documents, in places of sequences of `length` tokens."""
         order = tokens.order(self.length, self.seed)
-        last = np.minimum((starts + lengths - 1) // self.length, order.count - 1)  # the end of the stream is not read
-        first = np.minimum(starts // self.length, order.count - 1)
-        each = last - first + 1
-        offsets = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-        numbers, rows = np.repeat(first, each) + offsets, np.repeat(np.arange(len(starts)), each)
-        begin, end = np.maximum(starts[rows], numbers * self.length), (numbers + 1) * self.length
-        overlap = np.maximum(np.minimum(starts[rows] + lengths[rows], end) - begin, 0)
-        distinct, inverse = np.unique(numbers, return_inverse=True)
-        times, steps = np.zeros(len(distinct), dtype=np.int64), []
         stop = self.before + self.steps * self.batch
-        for epoch in range(self.before // order.count, (stop - 1) // order.count + 1):
-            indices = order.indices(distinct, epoch)
+        epochs = range(self.before // order.count, (stop - 1) // order.count + 1)
+        if len(places.sequences) * len(epochs) <= stop - self.before:  # where are these read?
+            indices = np.concatenate([order.indices(places.sequences, epoch) for epoch in epochs])
+            at = np.tile(np.arange(len(places.sequences)), len(epochs))
             inside = (indices >= self.before) & (indices < stop)
-            times += inside
-            steps.append((indices[inside] - self.before) // self.batch + 1)
-        read = np.bincount(rows, weights=overlap * times[inverse], minlength=len(starts)).astype(np.int64)
-        return Exposure(read, np.unique(np.concatenate(steps)) if steps else np.empty(0, dtype=np.int64))
+        else:  # which of these does each index of the run read?
+            indices = np.arange(self.before, stop)
+            numbers = order.at(indices)
+            at = np.minimum(np.searchsorted(places.sequences, numbers), len(places.sequences) - 1)
+            inside = places.sequences[at] == numbers
+        times = np.bincount(at[inside], minlength=len(places.sequences))
+        return Exposure(places, times, np.unique((indices[inside] - self.before) // self.batch + 1))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where documents stand in the sequences of a stream. Each piece is the part of a document in one sequence.
+
+    Attributes:
+        documents: their number.
+        rows, tokens: document and tokens of each piece, int64 (pieces,).
+        sequences: numbers of the sequences with a piece, int64, ascending.
+        piece_at: index into `sequences` of each piece, int64 (pieces,).
+    """
+
+    documents: int
+    rows: np.ndarray
+    tokens: np.ndarray
+    sequences: np.ndarray
+    piece_at: np.ndarray
+
+    @classmethod
+    def of(cls, starts: np.ndarray, lengths: np.ndarray, tokens: TokenSet, length: int) -> "Places":
+        """The places of documents that begin at `starts` and have `lengths` tokens, int64 (documents,) each."""
+        last_read = tokens.order(length, 0).count - 1  # the rest of the stream, shorter than a sequence, is not read
+        first = np.minimum(starts // length, last_read)
+        each = np.minimum((starts + lengths - 1) // length, last_read) - first + 1
+        rows = np.repeat(np.arange(len(starts)), each)
+        numbers = first[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(each) - each, each)
+        begin, end = (
+            np.maximum(starts[rows], numbers * length),
+            np.minimum(starts[rows] + lengths[rows], (numbers + 1) * length),
+        )
+        sequences, piece_at = np.unique(numbers, return_inverse=True)
+        return cls(len(starts), rows, np.maximum(end - begin, 0), sequences, piece_at)
+
+    @cached_property
+    def tokens_at(self) -> np.ndarray:
+        """Tokens of all documents in each sequence, int64 (sequences,)."""
+        return np.bincount(self.piece_at, weights=self.tokens, minlength=len(self.sequences)).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Tokens read of each document, int64 (documents,), and the steps that read them, int64, ascending, from 1."""
+    """How often a run has read each sequence of some places, and the steps that read one of them, ascending from 1."""
 
-    tokens: np.ndarray
+    places: Places
+    times: np.ndarray
     steps: np.ndarray
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the documents that were read."""
+        return int(self.places.tokens_at @ self.times)
+
+    @property
+    def by_document(self) -> np.ndarray:
+        """The same for each document, int64 (documents,)."""
+        weights = self.places.tokens * self.times[self.places.piece_at]
+        return np.bincount(self.places.rows, weights=weights, minlength=self.places.documents).astype(np.int64)
 
 
 @dataclass(frozen=True)

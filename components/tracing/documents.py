@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,9 @@ LEAST_DIGITS = 8  # of an id
 REPORT = "reports/curation/curation.json"
 
 
+Condition = Callable[[pa.Table], Any]  # rows to the mask of those that are meant
+
+
 @dataclass(frozen=True)
 class DocumentSet:
     """A set of documents of a state: what a stage of STAGES wrote."""
@@ -29,15 +33,26 @@ class DocumentSet:
     md5: str
     files: Files
 
-    def read(self, columns: Sequence[str], condition: Callable[[pa.Table], Any] | None = None) -> pa.Table:
+    def read(self, columns: Sequence[str], condition: Condition | None = None) -> pa.Table:
         """The rows that meet a condition, of the files that are on this machine."""
-        parts = []
-        for name in filter(is_shard, self.files.names(self.state, self.path)):
-            found = self.files.find(self.state, f"{self.path}/{name}")
-            if found is not None:
-                part = read_columns(found, columns)
-                parts.append(part.filter(condition(part)) if condition else part)
-        return joined(parts, columns)
+        parts = (read_columns(path, columns) for path in self.shards)
+        return joined([part.filter(condition(part)) if condition else part for part in parts], columns)
+
+    def describe(self, needed: Sequence[str], condition: Condition, most: int) -> list[dict[str, Any]]:
+        """The first documents that meet a condition on the columns `needed`, as plain values."""
+        found: list[dict[str, Any]] = []
+        for path in self.shards:
+            if len(found) < most:
+                matches = condition(read_columns(path, needed))
+                if pc.any(matches).as_py():
+                    found += read_columns(path, COLUMNS).filter(matches).slice(0, most - len(found)).to_pylist()
+        return [describe(row, self) for row in found]
+
+    @property
+    def shards(self) -> list[Path]:
+        names = filter(is_shard, self.files.names(self.state, self.path))
+        found = (self.files.find(self.state, f"{self.path}/{name}") for name in names)
+        return [path for path in found if path is not None]
 
 
 def joined(parts: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
@@ -66,7 +81,7 @@ def _starts(column: Any, text: str) -> Any:
     return pc.starts_with(column, text)
 
 
-def by_id(given: str) -> Callable[[pa.Table], Any]:
+def by_id(given: str) -> Condition:
     """Documents with this id or its first digits, and those made from it (`raw_id`, `seed_document`)."""
     made = [f'"{key}": "{given}' for key in ("raw_id", "seed_document")]
     return lambda rows: pc.or_(
@@ -84,16 +99,16 @@ def exactly(column: Any, text: str, after: str = "$", ignore_case: bool = False)
     return pc.match_substring_regex(column, pattern, ignore_case=ignore_case)
 
 
-def by_source(given: str) -> Callable[[pa.Table], Any]:
+def by_source(given: str) -> Condition:
     """Documents of a source, or below it: `python:json` also means `python:json.loads`."""
     return lambda rows: exactly(rows["source"], given.rstrip(SEPARATORS), f"([{SEPARATORS}]|$)")
 
 
-def by_licence(given: str) -> Callable[[pa.Table], Any]:
+def by_licence(given: str) -> Condition:
     return lambda rows: exactly(rows["license"], given, ignore_case=True)
 
 
-def by_teacher(given: str) -> Callable[[pa.Table], Any]:
+def by_teacher(given: str) -> Condition:
     """Documents written by a teacher: `procedural`, `procedural/1`, or the name of a model."""
     return lambda rows: pc.and_(
         pc.match_substring(rows["created_by"], ":"),
@@ -104,7 +119,7 @@ def by_teacher(given: str) -> Callable[[pa.Table], Any]:
     )
 
 
-def by_prompt(given: str) -> Callable[[pa.Table], Any]:
+def by_prompt(given: str) -> Condition:
     """Documents written from a prompt: its id (`exercises`), or the hash of the prompt or of the request."""
     found = lambda rows: pc.ends_with(rows["created_by"], f":{given}")  # noqa: E731
     if len(given) < LEAST_DIGITS or not set(given) <= set("0123456789abcdef"):
@@ -170,7 +185,7 @@ def thresholds(place: DocumentSet) -> dict[str, float]:
     return params.get("curation", {}).get("education", {}).get("min_value", {})
 
 
-def drops(files: Files, states: Sequence[State], condition: Callable[[pa.Table], Any]) -> Iterator[dict[str, Any]]:
+def drops(files: Files, states: Sequence[State], condition: Condition) -> Iterator[dict[str, Any]]:
     """The ledgers' rows that meet a condition, each once."""
     seen = set()
     for state in states:

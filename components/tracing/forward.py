@@ -1,22 +1,53 @@
 """From documents forward to every checkpoint that has read them, how often and at which steps, and to its scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.tracing.checkpoints import SPLITS, Checkpoint, Exposure, Reading
-from components.tracing.documents import COLUMNS, FINDERS, RAW, describe, drops, find_sets, needs
+from components.tracing.checkpoints import SPLITS, Checkpoint, Places, Reading, TokenSet
+from components.tracing.documents import FINDERS, RAW, Condition, drops, find_sets, needs
 from components.tracing.project import Project
 from components.tracing.starts import Start
 from components.tracing.states import integers
 
 MOST_LOOKED_UP = 1000  # documents for which the ledgers are read
-Rows = dict[
-    tuple[str, str], tuple[np.ndarray, np.ndarray, pa.Array]
-]  # starts, lengths and ids by fingerprint and split
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The chosen documents in a stream: start, length and id of each place, of which a repeated document has several."""
+
+    tokens: TokenSet
+    starts: np.ndarray
+    lengths: np.ndarray
+    ids: pa.Array
+
+    @cached_property
+    def one_copy(self) -> int:
+        """Tokens of the documents, each counted once."""
+        _, first = np.unique(integers(self.ids.dictionary_encode().indices), return_index=True)
+        return int(self.lengths[first].sum())
+
+    @cached_property
+    def _places(self) -> dict[int, Places]:
+        return {}
+
+    def figures(self, reading: Reading) -> dict[str, Any]:
+        """Tokens that a run has read of them, how often it has read a document on average, and its steps."""
+        length = reading.length
+        if length not in self._places:
+            self._places[length] = Places.of(self.starts, self.lengths, self.tokens, length)
+        exposure = reading.exposure(self.tokens, self._places[length])
+        tokens = exposure.tokens
+        return {"tokens": tokens, "times": round(tokens / self.one_copy, 2), "steps": exposure.steps.tolist()}
+
+
+Rows = dict[tuple[str, str], Found]  # by fingerprint and split
 
 
 def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
@@ -39,11 +70,11 @@ def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
             "fingerprint": fingerprint,
             "state": project.tokens[fingerprint].state.title,
             "split": split,
-            "documents": len(pc.unique(of)),
-            "times": len(starts),
-            "tokens": int(lengths.sum()),
+            "documents": len(pc.unique(one.ids)),
+            "times": len(one.ids),
+            "tokens": int(one.lengths.sum()),
         }
-        for (fingerprint, split), (starts, lengths, of) in rows.items()
+        for (fingerprint, split), one in rows.items()
     ]
     known: dict[Reading, dict[str, Any]] = {}
     every = (_seen(project, same, rows, known) for same in project.checkpoints.values())
@@ -51,7 +82,7 @@ def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
     return found | {"missing": missing}
 
 
-def _named(ids: pa.Array, given: str) -> Callable[[pa.Table], Any]:
+def _named(ids: pa.Array, given: str) -> Condition:
     """Rows with one of the ids; without ids, those whose id begins with what was given."""
     return lambda rows: pc.is_in(rows["id"], ids) if len(ids) else pc.starts_with(rows["id"], given)
 
@@ -72,9 +103,8 @@ def _chosen(project: Project, start: Start, shown: int) -> tuple[pa.Array, list[
         ids.append(matched["id"].combine_chunks())
         if len(described) < shown:
             known = {(one["id"], one["stage"]) for one in described}
-            rows = place.read(COLUMNS, condition).slice(0, shown).to_pylist()
-            new = [describe(row, place) for row in rows if (row["id"], place.stage) not in known]
-            described += new[: shown - len(described)]
+            new = place.describe(columns, condition, shown)
+            described += [one for one in new if (one["id"], one["stage"]) not in known][: shown - len(described)]
     together = pc.unique(pa.chunked_array(ids, type=pa.string()))
     return together, described, len(together)
 
@@ -92,11 +122,8 @@ def _rows(project: Project, ids: pa.Array, missing: list[str]) -> Rows:
                 continue
             table = table.filter(pc.is_in(table["id"], ids))
             if table.num_rows:
-                found[fingerprint, split] = (
-                    integers(table["start"]),
-                    integers(table["length"]),
-                    table["id"].combine_chunks(),
-                )
+                starts, lengths = integers(table["start"]), integers(table["length"])
+                found[fingerprint, split] = Found(tokens, starts, lengths, table["id"].combine_chunks())
     return found
 
 
@@ -104,15 +131,15 @@ def _seen(
     project: Project, same: Sequence[Checkpoint], rows: Rows, known: dict[Reading, dict[str, Any]]
 ) -> dict[str, Any] | None:
     """What a checkpoint has read of the documents; None if nothing."""
-    first, links = same[0], []
+    first = same[0]
+    links: list[dict[str, Any]] = []
     for via, lineage in first.links():
         reading = Reading.of(lineage)
         found = rows.get((reading.fingerprint, "train")) if reading else None
         if reading is None or found is None:
             continue
         if reading not in known:
-            exposure = reading.exposure(project.tokens[reading.fingerprint], *found[:2])
-            known[reading] = _figures(exposure, _one_copy(*found[1:]))
+            known[reading] = found.figures(reading)
         if known[reading]["tokens"]:
             links.append({"via": via, "of_steps": reading.steps} | known[reading])
     if not links:
@@ -127,21 +154,4 @@ def _seen(
         "read": links,
         "times": round(sum(link["times"] for link in links), 2),
         "scores": project.scores(first),
-    }
-
-
-def _one_copy(lengths: np.ndarray, ids: pa.Array) -> int:
-    """Tokens of the documents, each counted once, however often the stream repeats it."""
-    _, first = np.unique(integers(ids.dictionary_encode().indices), return_index=True)
-    return int(lengths[first].sum())
-
-
-def _figures(exposure: Exposure, size: int) -> dict[str, Any]:
-    """Rows of the stream that were read, tokens, how often a document was read on average, and the steps."""
-    tokens = int(exposure.tokens.sum())
-    return {
-        "rows": int((exposure.tokens > 0).sum()),
-        "tokens": tokens,
-        "times": round(tokens / size, 2),
-        "steps": exposure.steps.tolist(),
     }

@@ -1,7 +1,7 @@
 """All that a project's folder knows, read once and lazily: states, files, checkpoints, token sets, records of runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Project:
     root: Path
     cache: Path
     places: Sequence[Path]
-    runs: Runs = Runs()
+    runs: Runs = field(default_factory=Runs)
 
     @cached_property
     def files(self) -> Files:
@@ -50,9 +50,9 @@ class Project:
     def weights(self, checkpoint: Checkpoint) -> str:
         """Hash of a checkpoint's weights, as the stage's summary or a later checkpoint's lineage says; empty if none does."""
         for path, (stage, _) in checkpoint.state.outs.items():
-            if stage == checkpoint.stage and path.endswith(".json"):
-                if found := self.files.json(checkpoint.state, path).get(SUMMARY_WEIGHTS):
-                    return str(found)
+            is_summary = stage == checkpoint.stage and path.endswith(".json")
+            if is_summary and (found := self.files.json(checkpoint.state, path).get(SUMMARY_WEIGHTS)):
+                return str(found)
         return ""
 
     @cached_property
@@ -79,7 +79,7 @@ class Project:
 
     def made_by(self, state: State, stage: str) -> Run | None:
         """MLflow's run of the stage that wrote what a state has of it."""
-        return self.runs.maker(md5 for owner, md5 in state.outs.values() if owner == stage)
+        return self.runs.maker(stage, (md5 for owner, md5 in state.outs.values() if owner == stage))
 
     def flow_run(self, run: Run) -> FlowRun | None:
         """The flow run of Prefect that a run of MLflow belongs to."""

@@ -96,13 +96,13 @@ class Runs:
         return {run.id: run for run in self.flow_runs}
 
     @cached_property
-    def _makers(self) -> dict[str, Run]:
+    def _makers(self) -> dict[tuple[str, frozenset[str]], Run]:
         stages = sorted((run for run in self.runs if run.stage), key=lambda run: run.started, reverse=True)
-        return {md5: run for run in stages for md5 in run.hashes("dvc.outs").values()}
+        return {(run.stage, frozenset(run.hashes("dvc.outs").values())): run for run in stages}
 
-    def maker(self, hashes: Iterable[str]) -> Run | None:
-        """The first run of a stage that wrote one of these outputs."""
-        return next((self._makers[md5] for md5 in hashes if md5 in self._makers), None)
+    def maker(self, stage: str, hashes: Iterable[str]) -> Run | None:
+        """The first run of a stage that wrote exactly these outputs; later runs with equal inputs found them cached."""
+        return self._makers.get((stage, frozenset(hashes)))
 
     def pipeline_of(self, run: Run) -> Run:
         """The pipeline's run that a stage's run belongs to, or the run itself."""

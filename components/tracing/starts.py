@@ -9,17 +9,16 @@ from typing import Any
 import pyarrow.compute as pc
 
 from components.errors import StepError
+from components.files import read_json
 from components.tracing.checkpoints import LINEAGE, Checkpoint
 from components.tracing.documents import FINDERS, LEAST_DIGITS, drops, find_sets, needs
+from components.tracing.kinds import FORWARD
 from components.tracing.project import Project
 from components.tracing.runs import FlowRun, Run, Version
 from components.tracing.states import State
 from components.tracking import weights_sha256
 
 REGISTRY = "models:/"
-BACKWARD = ("version", "checkpoint", "score", "question", "run", "report", "output")
-FORWARD = tuple(FINDERS)
-KINDS = (*BACKWARD, *FORWARD)
 HEX = set("0123456789abcdef")
 
 
@@ -101,7 +100,7 @@ def _version(project: Project, given: str) -> Start | None:
 
 def _lineage_below(folder: Path) -> dict[str, Any]:
     found = next(iter(sorted(folder.rglob(LINEAGE))), None)
-    return json.loads(found.read_text(encoding="utf-8")) if found else {}
+    return read_json(found, "copy the checkpoint again") if found else {}
 
 
 def _by_weights(project: Project, kind: str, given: str, weights: str) -> Start | None:
@@ -168,9 +167,9 @@ def _run(project: Project, given: str) -> Start | None:
                 if state.outs.get(path, ("", ""))[1] == md5:
                     return Start("run", given, state, path, run=run, flow_run=flow_run)
         return Start("run", given, run=run, flow_run=flow_run)
-    state = next((state for state in project.states if given in (state.name, f"run-{state.name}")), None)
-    if state:
-        return Start("run", given, state, [*state.outs][-1], flow_run=flow_run)
+    named = next((state for state in project.states if given in (state.name, f"run-{state.name}")), None)
+    if named:
+        return Start("run", given, named, [*named.outs][-1], flow_run=flow_run)
     return Start("run", given, flow_run=flow_run) if flow_run else None
 
 

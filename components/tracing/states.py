@@ -8,6 +8,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -216,17 +217,18 @@ class Locks:
             parts = name.split("/")
             if blob not in seen and len(parts) == 5 and ":" not in blob:  # without the file, its name is repeated
                 seen.add(blob)
-                kept = self.kept / f"{blob}.json"
-                content = b"" if kept.is_file() else self._git("cat-file", "blob", blob).encode()
-                yield parts[4], parts[2] + parts[3], self._parsed(blob, content)
+                yield parts[4], parts[2] + parts[3], self._parsed(blob)
 
-    def _parsed(self, blob: str, content: bytes) -> dict[str, Stage]:
+    def _parsed(self, blob: str, content: bytes = b"") -> dict[str, Stage]:
+        """The stages of a dvc.lock by git's hash of it; the content, unless it is in the repository."""
         kept = self.kept / f"{blob}.json"
-        if kept.is_file():
+        with suppress(OSError, ValueError):
             return json.loads(kept.read_bytes())
         from ruamel.yaml import YAML
 
-        stages = (YAML(typ="safe").load(content.decode("utf-8")) or {}).get("stages", {})
+        stages = (YAML(typ="safe").load(content.decode("utf-8") or self._git("cat-file", "blob", blob)) or {}).get(
+            "stages", {}
+        )
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(kept) as partial:
             partial.write_text(json.dumps(stages, default=str), encoding="utf-8")
@@ -245,7 +247,7 @@ def _of_mlflow(runs: Runs) -> Iterator[State]:
     for run in runs.pipelines:
         stages = {}
         for name, outs in run.outputs.items():
-            maker = runs.maker(outs.values())
+            maker = runs.maker(name, outs.values())
             deps = maker.hashes("dvc.deps") if maker else {}
             stages[name] = {"outs": _entries(outs), "deps": _entries(deps)}
         if stages:

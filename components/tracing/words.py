@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.running.contents import counted
+
 SHOWN_STEPS = 8
 SHOWN_GROUPS = 12
 SHOWN_CHECKPOINTS = 12
@@ -124,11 +126,15 @@ def _groups(documents: Mapping[str, Any]) -> Iterator[str]:
         )
     if rest := groups[SHOWN_GROUPS:]:
         yield f"  {sum(one['documents'] for one in rest):>8,} in {len(rest)} further groups (--json lists them)"
+    if documents["shown"]:
+        yield "most read"
+    for one in documents["shown"]:
+        yield from _document(one)
 
 
 def _forward(found: Mapping[str, Any]) -> Iterator[str]:
     start, documents = found["start"], found["documents"]
-    yield f"{start['kind']} {start['given']}: {documents['count']:,} documents"
+    yield f"{start['kind']} {start['given']}: {counted(documents['count'], 'document')}"
     for one in documents["shown"]:
         yield from _document(one)
     for one in documents["dropped"]:
@@ -136,12 +142,12 @@ def _forward(found: Mapping[str, Any]) -> Iterator[str]:
     for one in found["tokens"]:
         role = "training" if one["split"] == "train" else "held-out"
         yield (
-            f"{role} tokens {one['fingerprint'][:12]} ({one['state']}): {one['documents']:,} documents, "
-            f"{one['times']:,} times, {one['tokens']:,} tokens"
+            f"{role} tokens {one['fingerprint'][:12]} ({one['state']}): {counted(one['documents'], 'document')} in "
+            f"{counted(one['times'], 'place')}, {counted(one['tokens'], 'token')}"
         )
     if not found["checkpoints"]:
         yield "no checkpoint has read them"
-    yield from _readers(found["checkpoints"])
+    yield from _readers(found["checkpoints"], "" if documents["count"] == 1 else ", on average")
 
 
 def _document(one: Mapping[str, Any]) -> Iterator[str]:
@@ -152,11 +158,11 @@ def _document(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"    call: {_facts({key: teacher[key] for key in ('model', 'template', 'prompt_sha256', 'request_sha256') if key in teacher})}"
 
 
-def _readers(checkpoints: list[Mapping[str, Any]]) -> Iterator[str]:
+def _readers(checkpoints: list[Mapping[str, Any]], average: str) -> Iterator[str]:
     for one in checkpoints[:SHOWN_CHECKPOINTS]:
         names = [*one["versions"], *one["aliases"]]
         name = f" = {', '.join(names)}" if names else ""
-        yield f"{one['path']}{name} of the {', '.join(one['states'][:3])}: each read {one['times']:g} times on average"
+        yield f"{one['path']}{name} of the {', '.join(one['states'][:3])}: read {one['times']:g} times{average}"
         for link in one["read"]:
             yield (
                 f"    {link['via']}: {link['tokens']:,} tokens, {link['times']:g} times, at {_steps(link['steps'])} "

@@ -126,7 +126,7 @@ def lab_book(tries: list[Try]) -> str:
         "# Tries",
         "",
         "Written from `ledger.jsonl` after each event; do not edit. "
-        f"{len(tries)} tries, {confirmed} confirmed. docs/experiments.md explains the terms.",
+        f"Tries: {len(tries)}; confirmed: {confirmed}. docs/experiments.md explains the terms.",
     ]
     return "\n".join([*head, *(line for one in tries for line in ["", *page(one)])]) + "\n"
 
@@ -159,7 +159,7 @@ def page(one: Try) -> list[str]:
         figures = [*(f"{cell:.4f}" for cell in cells), *(f"{found[key]:.3g}" for key in ("evidence", "against"))]
         lines.append(f"| {row['seed']} | {' | '.join(figures)} |")
     if one.sealed:
-        cells = ", ".join(f"seed {row['seed']} {row['improvement']:+.4f}" for row in one.sealed)
-        lines += ["", f"On the sealed half of the exam, `{one.sealed[0]['metric']}` improves by: {cells}."]
+        again = ", ".join(f"seed {row['seed']} {row['improvement']:+.4f}" for row in one.sealed)
+        lines += ["", f"On the sealed half of the exam, `{one.sealed[0]['metric']}` improves by: {again}."]
     verdict = f"**{one.verdict['outcome'].capitalize()}.** {one.verdict['text']}" if one.verdict else "Not finished."
     return [*lines, "", verdict]

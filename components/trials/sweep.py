@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -170,13 +170,27 @@ def name_of(configuration: Configuration) -> str:
 
 
 @dataclass
-class Stopped:
-    """Collects the runs of rungs below the whole budget."""
+class Log:
+    """Collects the runs of rungs below the whole budget, and the configurations whose runs failed."""
 
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def add(self, share: float, values: Mapping[str, float], kept: list[str]) -> None:
         self.rows += [{"arm": n, "share": share, "value": value, "goes_on": n in kept} for n, value in values.items()]
+
+    def fail(self, one: Configuration, error: StepError, say: Say) -> None:
+        """A configuration with which training diverges, for example, must not end the sweep."""
+        self.failed[name_of(one)] = str(error)
+        say(f"{name_of(one)}: failed and left out: {error}")
+
+    def value(self, one: Configuration, seed: int, share: float, measure: Measure, say: Say) -> float:
+        """A rung's figure; NaN, which is never kept, for a run that failed."""
+        try:
+            return measure(one, seed, share).value
+        except StepError as error:
+            self.fail(one, error, say)
+            return math.nan
 
 
 def carry_out(sweep: Sweep, first_seed: int, measure: Measure, say: Say) -> dict[str, Any]:
@@ -187,38 +201,45 @@ def carry_out(sweep: Sweep, first_seed: int, measure: Measure, say: Say) -> dict
         measure: makes a run and returns its figure.
 
     Returns:
-        `sweep`, `rungs` (a row per run below the whole budget), `folded` (components.trials.folding) and `best`, the
+        `sweep`, `rungs` (a row per run below the whole budget), `failed` (the reason by configuration), `folded` (components.trials.folding) and `best`, the
         parameters of the best comparable configuration.
     """
-    stopped = Stopped([])
+    log = Log()
     choose = _optuna if sweep.method == "optuna" else _halving
-    finalists = {name_of(one): one for one in [{}, *choose(sweep, first_seed, measure, say, stopped)]}
+    finalists = {name_of(one): one for one in [{}, *choose(sweep, first_seed, measure, say, log)]}
     arms: dict[str, dict[int, Measurement]] = {}
     for name, one in finalists.items():
-        arms[name] = {seed: measure(one, seed, 1.0) for seed in range(first_seed, first_seed + sweep.seeds)}
+        try:
+            arms[name] = {seed: measure(one, seed, 1.0) for seed in range(first_seed, first_seed + sweep.seeds)}
+        except StepError as error:
+            if not one:  # nothing can be compared with it
+                raise
+            log.fail(one, error, say)
+            continue
         say(f"{name}: {', '.join(f'{found.value:.4f}' for found in arms[name].values())}")
     folded = fold(sweep.of, arms, BASE)
     return {
         "sweep": sweep.model_dump(),
-        "rungs": stopped.rows,
+        "rungs": log.rows,
+        "failed": log.failed,
         "folded": folded,
         "best": finalists[folded["ranked"][0]],
     }
 
 
-def _halving(sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: Stopped) -> list[Configuration]:
+def _halving(sweep: Sweep, first_seed: int, measure: Measure, say: Say, log: Log) -> list[Configuration]:
     """The configurations that reach the whole budget: the best of each rung."""
     left = {name_of(one): one for one in configurations(sweep, first_seed)}
     for share in sweep.shares[:-1]:
-        values = {name: measure(one, first_seed, share).value for name, one in left.items()}
-        kept = survivors(values, sweep.of.sign, sweep.reduction)
-        stopped.add(share, values, kept)
-        say(f"{share:.3g} of the budget: {len(kept)} of {len(values)} go on, best {kept[0]} at {values[kept[0]]:.4f}")
+        values = {name: log.value(one, first_seed, share, measure, say) for name, one in left.items()}
+        kept = [name for name in survivors(values, sweep.of.sign, sweep.reduction) if name not in log.failed]
+        log.add(share, values, kept)
+        say(f"{share:.3g} of the budget: {len(kept)} of {len(values)} go on: {'; '.join(kept)}")
         left = {name: left[name] for name in kept}
     return list(left.values())
 
 
-def _optuna(sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: Stopped) -> list[Configuration]:
+def _optuna(sweep: Sweep, first_seed: int, measure: Measure, say: Say, log: Log) -> list[Configuration]:
     """Optuna's tree-structured Parzen estimator, one configuration after the other, with its asynchronous halving."""
     import optuna
 
@@ -235,12 +256,15 @@ def _optuna(sweep: Sweep, first_seed: int, measure: Measure, say: Say, stopped: 
         one = dict(_suggested(trial, space_of(sweep)))
         known[name_of(one)] = one
         for step, share in enumerate(sweep.shares):
-            value = measure(one, first_seed, share).value
+            value = log.value(one, first_seed, share, measure, say)
+            if math.isnan(value):
+                pruned = True
+                break
             trial.report(value, sweep.reduction**step)
             last = step == sweep.rungs - 1
             pruned = not last and trial.should_prune()
             if not last:
-                stopped.add(share, {name_of(one): value}, [] if pruned else [name_of(one)])
+                log.add(share, {name_of(one): value}, [] if pruned else [name_of(one)])
             if pruned:
                 break
         if pruned:

@@ -18,6 +18,7 @@ from components.trials.figures import HIGHER, Measurement, Metric, comparison, m
 from components.trials.folding import family_differences, paired_figures
 from components.trials.forms import OPEN, PART, read_form, refuse_chosen
 from components.trials.ledger import (
+    CLOSED,
     CONFIRMED,
     NOT_COMPARABLE,
     NOT_CONFIRMED,
@@ -149,7 +150,8 @@ def carry_out(ledger: Ledger, number: int, first_seed: int, measure: Measure, sa
         say(sentence(found.seeds[-1], state, question))
     if state.outcome == BETTER:
         return _retest(ledger, found, question, state, measure, say)
-    return _end(ledger, found, state.outcome, verdict_text(question, state), **_spread(found, state))
+    facts = _spread(found, state)
+    return _end(ledger, found, state.outcome, verdict_text(question, state, facts["paired"]), **facts)
 
 
 def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, measure: Measure, say: Say) -> Try:
@@ -160,9 +162,7 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
         pair = {arm: measure(Asked(arm, done["seed"], forms.SEALED, metric)) for arm in (BASE, OURS)}
         if reason := comparison(metric, pair).reason:
             return _end(ledger, found, NOT_COMPARABLE, f"The re-test cannot be read. {reason}", **_spread(found, state))
-        sign = question.sign if metric == question.of else metric.sign
-        row = _row(question, done["seed"], pair) | {"metric": metric.name}
-        row["improvement"] = sign * (pair[OURS].value - pair[BASE].value)
+        row = _row(question, done["seed"], pair) | {"metric": metric.name}  # for a loss, bits fall with it too
         with ledger.writing():
             ledger.append(found.number, SEALED, **row)
         found = _open(ledger, found.number)
@@ -170,13 +170,25 @@ def _retest(ledger: Ledger, found: Try, question: Question, state: Judgement, me
     low, high = interval(again, RETEST)
     same = metric == question.of
     holds = low is not None and high is not None and (low > 0 if same else high >= 0)
-    asked = "improves there too" if same else "is not worse there"
+    outcome = ("improves too" if same else "does not get worse") if holds else "does not bear it out"
+    facts = _spread(found, state)
     text = (
-        f"{verdict_text(question, state)} On the sealed half of the exam {metric.name} {asked if holds else 'does not hold'}: "
+        f"{verdict_text(question, state, facts['paired'])} On the sealed half of the exam {metric.name} {outcome}: "
         f"{again.value:+.4f} [{low:+.4f}, {high:+.4f}] (90% interval over {again.n} seeds)."
     )
-    facts = _spread(found, state) | {"sealed": {"metric": metric.name, "mean": again.value, "low": low, "high": high}}
+    facts |= {"sealed": {"metric": metric.name, "mean": again.value, "low": low, "high": high}}
     return _end(ledger, found, CONFIRMED if holds else NOT_CONFIRMED, text, **facts)
+
+
+def close(ledger: Ledger, number: int, reason: str) -> Try:
+    """End a try without an answer, such as one whose runs fail; it keeps its share of the budget.
+
+    Raises:
+        StepError: there is no such open try, or the reason is empty.
+    """
+    if not reason.strip():
+        raise StepError("closing a try: the reason is empty; expected a text; give --reason 'TEXT'")
+    return _end(ledger, _open(ledger, number), CLOSED, reason.strip())
 
 
 def improvements(rows: list[dict[str, Any]]) -> list[float]:
@@ -207,8 +219,10 @@ def sentence(row: Mapping[str, Any], state: Judgement, question: Question) -> st
     )
 
 
-def verdict_text(question: Question, state: Judgement) -> str:
-    seen = f"{state.mean:+.4f}{_between(state)} over {state.seeds} seeds"
+def verdict_text(question: Question, state: Judgement, paired: Mapping[str, Any]) -> str:
+    """The verdict in words, with the confidence sequence once it is bounded, and the paired interval of these seeds alone."""
+    plain = "" if paired["low"] is None else f" (paired 95% interval {paired['low']:+.4f} to {paired['high']:+.4f})"
+    seen = f"{state.mean:+.4f}{_between(state)} over {state.seeds} seeds{plain}"
     if state.outcome == BETTER:
         return f"{question.metric} is {question.direction}: the improvement is {seen}."
     if state.outcome == HOPELESS_NOW:

@@ -15,9 +15,10 @@ from typing import Any
 from components.foreign.addresses import local_path
 from components.tracing.backward import backward
 from components.tracing.forward import forward
+from components.tracing.kinds import FORWARD
 from components.tracing.project import Project
 from components.tracing.runs import FlowRun, Run, Runs, Version
-from components.tracing.starts import FORWARD, resolve
+from components.tracing.starts import resolve
 from components.tracking import WEIGHTS
 from flows.client.registry import DECISION, MOST_VERSIONS
 from flows.client.tracking import Tracking
@@ -36,14 +37,14 @@ def trace(project: Project, given: str, kind: str = "", shown: int = 5) -> dict[
     """The trace of a word, backward or forward as its kind demands.
 
     Args:
-        kind: one of `components.tracing.starts.KINDS`; empty to try all of them.
+        kind: one of `components.tracing.kinds.KINDS`; empty to try all of them.
         shown: maximum documents described one by one.
 
     Raises:
         StepError: nothing has this name.
     """
     start = resolve(project, given, kind)
-    return forward(project, start, shown) if start.kind in FORWARD else backward(project, start)
+    return forward(project, start, shown) if start.kind in FORWARD else backward(project, start, shown)
 
 
 def cache_of(root: Path) -> Path:
@@ -81,7 +82,7 @@ def _of_file(path: Path) -> tuple[list[Run], list[Version]]:
         rows = database.execute(
             "SELECT run_uuid, name, status, start_time FROM runs WHERE lifecycle_stage = 'active' ORDER BY start_time"
         )
-        runs = [_run(*row, tags=tags.get(row[0], {})) for row in rows]
+        runs = [_run(run, name, status, started, tags.get(run, {})) for run, name, status, started in rows]
         return runs, list(_versions(database))
     return [], []
 
@@ -121,7 +122,8 @@ def _of_server(tracking: Tracking) -> tuple[list[Run], list[Version]]:
     with tracking.errors():
         client = tracking.client
         experiments = [found.experiment_id for found in client.search_experiments()]
-        runs, page = [], ""
+        runs: list[Run] = []
+        page = ""
         while len(runs) < MOST_RUNS:
             found = client.search_runs(experiments, max_results=1000, page_token=page or None)
             runs += [

@@ -3,17 +3,20 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.foreign.addresses import is_web, without_secrets
 from components.results.comparability import TAG, Basis
+from components.results.examples import Examples, read_examples
 from components.tracking import EXPERIMENT
 from flows.client.tracking import Tracking
 from flows.client.values import Curve, Record, Score
 
+EXAMPLES = "scores/examples.parquet"  # of a benchmark stage
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # address of MLflow's pages when its records are read from the SQLite file
 
 
@@ -59,6 +62,35 @@ class Records(Tracking):
             if stage not in stages and (maker := self._maker(stage, hashes)):
                 stages[stage] = maker
         return stages
+
+    def measured(self, limit: int = 1000) -> list[Record]:
+        """The latest records of training and benchmark stages of all runs, newest first."""
+        found = [
+            record for kind in ("train", "benchmark") for record in self._search(f"tags.stage LIKE '{kind}%'", limit)
+        ]
+        return sorted(found, key=lambda record: record.started or EARLIEST, reverse=True)
+
+    def rename(self, record: Record, name: str) -> None:
+        with self.errors():
+            self.client.update_run(record.id, name=name)
+
+    def delete(self, record: Record) -> None:
+        """Delete the record of a pipeline run; those of its stages stay, because cached stages of other runs refer to them."""
+        with self.errors():
+            self.client.delete_run(record.id)
+
+    def examples(self, record: Record, metrics: Collection[str]) -> dict[str, Examples]:
+        """By metric, the scored examples of a benchmark stage; empty if it stored none.
+
+        Raises:
+            StepError: its file is not one of examples.
+        """
+        with self.errors(), tempfile.TemporaryDirectory() as folder:
+            if EXAMPLES not in {
+                file.path for file in self.client.list_artifacts(record.id, EXAMPLES.partition("/")[0])
+            }:
+                return {}
+            return read_examples(Path(self.client.download_artifacts(record.id, EXAMPLES, folder)), metrics)
 
     def _maker(self, stage: str, hashes: Mapping[str, str]) -> Record | None:
         """The latest record of a stage that wrote these outputs."""

@@ -29,6 +29,8 @@ COMMANDS = {  # of `phiforge`, by flow
     "growth-law": "law",
     "data-ablation": "ablation",
 }
+DEPLOYED = {"phiforge"}  # tags of our deployments, which all their runs have
+NOTE = "phiforge.note"  # label of a run with a person's note
 PAGE, PAGES = 200, 5  # lines per request to the server, and maximum requests for the last lines
 
 
@@ -41,6 +43,9 @@ class Launch:
     flow: str = PIPELINE.flow
     text: str = ""
     size: str = ""
+    name: str = ""  # empty: Prefect invents one
+    note: str = ""
+    tags: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -65,20 +70,19 @@ def flow_titles() -> dict[str, str]:
     return {name: definition.title for name, definition in DEFINITIONS.items()}
 
 
-def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
-    """Names of a flow's stages in the order in which they run, with their descriptions.
+def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The stages of a flow in the order in which they run, each with its description and the stages that it needs.
 
     Raises:
         StepError: its dvc.yaml is missing or broken.
     """
     definition = DEFINITIONS[flow]
-    return {stage.name: stage.description for stage in load_graph(root, definition.file, definition.last)}
+    return {stage.name: (stage.description, stage.deps) for stage in load_graph(root, definition.file, definition.last)}
 
 
-def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, ...]]:
-    """The stages of a flow in the order in which they run, each with those that it needs; raises as `pipeline_stages`."""
-    definition = DEFINITIONS[flow]
-    return {stage.name: stage.deps for stage in load_graph(root, definition.file, definition.last)}
+def pipeline_stages(root: Path, flow: str = PIPELINE.flow) -> dict[str, str]:
+    """Names of a flow's stages in the order in which they run, with their descriptions; raises as `pipeline_graph`."""
+    return {name: description for name, (description, _) in pipeline_graph(root, flow).items()}
 
 
 class Runs:
@@ -122,7 +126,12 @@ class Runs:
         deployment = self._deployment(wanted.flow)
         with self._client() as client:
             run = client.create_flow_run_from_deployment(
-                deployment.id, parameters=wanted.parameters, idempotency_key=key
+                deployment.id,
+                parameters=wanted.parameters,
+                idempotency_key=key,
+                name=wanted.name or None,
+                tags=wanted.tags or None,
+                labels={NOTE: wanted.note} if wanted.note else None,
             )
         return _flow_run(run, wanted.flow)
 
@@ -243,6 +252,29 @@ class Runs:
             state = Cancelling() if kind in {"RUNNING", "PENDING", "CANCELLING"} else Cancelled()
             client.set_flow_run_state(UUID(flow_run_id), state)
 
+    def change(self, run: FlowRun) -> None:
+        """Give a run the name, the tags and the note of this value."""
+        from uuid import UUID
+
+        with self._client() as client:
+            kept = DEPLOYED & set(client.read_flow_run(UUID(run.id)).tags)
+            client.update_flow_run(UUID(run.id), name=run.name, tags=[*sorted(kept), *run.tags])
+            client.update_flow_run_labels(UUID(run.id), {NOTE: run.note})
+
+    def delete(self, flow_run_id: str) -> None:
+        """Delete a run that has ended, with its log; its results stay until housekeeping removes them.
+
+        Raises:
+            Refused: it has not ended.
+        """
+        from uuid import UUID
+
+        with self._client() as client:
+            run = client.read_flow_run(UUID(flow_run_id))
+            if run.state and run.state.type.value not in ENDED:
+                raise Refused(f"{run.name} has not ended, so it cannot be deleted. Cancel it first.")
+            client.delete_flow_run(UUID(flow_run_id))
+
     def _page(self, keys: Mapping[str, list[str]], offset: int, limit: int) -> list[LogLine]:
         """Log lines, newest first."""
         from prefect.client.schemas.filters import LogFilter
@@ -329,6 +361,8 @@ def _flow_run(run: Any, flow: str) -> FlowRun:
         text=given.get("text") or "",
         size=given.get("size") or "",
         expected=run.expected_start_time,
+        note=str((run.labels or {}).get(NOTE, "")),
+        tags=tuple(sorted({*(run.tags or ())} - DEPLOYED)),
     )
 
 

@@ -8,6 +8,7 @@ from components.errors import StepError
 
 REMEDY = "Start the platform with `make up`, or set {variable} to where it runs."
 PREFECT, MLFLOW = "Prefect", "MLflow"
+ARCHIVED = "archived"  # the tag of runs that lists leave out
 ACTIVE = {"SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"}  # state types that may still change
 
 
@@ -45,6 +46,12 @@ class FlowRun:
     text: str = ""  # paths of the text to train on; empty for the sources of its parameters
     size: str = ""  # the requested size; empty if there was none
     expected: datetime | None = None  # when it should start
+    note: str = ""  # a person's
+    tags: tuple[str, ...] = ()  # a person's, without those of the deployment
+
+    @property
+    def archived(self) -> bool:
+        return ARCHIVED in self.tags
 
     @property
     def active(self) -> bool:

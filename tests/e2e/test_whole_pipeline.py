@@ -18,7 +18,9 @@ from ruamel.yaml import YAML
 from components.documents import count_documents
 from components.files import sha256_file
 from components.reporting.records.bom import problem
+from flows.certificate import verify
 from flows.client.registry import Registry, State
+from tests.documents import read_documents
 from tests.e2e.project import SMALL, call, environment, make_project
 
 pytestmark = pytest.mark.timeout(1500)
@@ -65,6 +67,25 @@ def test_a_second_run_finds_everything_cached(by_flow: Path) -> None:
     assert "cached" in said
     assert "training: done" not in said
     assert (by_flow / "dvc.lock").read_bytes() == before
+
+
+def test_a_plan_knows_what_is_cached_and_what_past_runs_took(by_flow: Path) -> None:
+    ready = json.loads(call(by_flow, "flows.command", "plan", "--json"))
+    assert {stage["state"] for stage in ready["stages"]} == {"cached"}
+    assert ready["seconds"] == 0
+    changed = json.loads(call(by_flow, "flows.command", "plan", "--json", "--set", "small.tokens=60000"))
+    states = {stage["name"]: stage["state"] for stage in changed["stages"]}
+    after = ["train_small", "grow", "train_large", "benchmark@small", "benchmark@large", "benchmark_set_back", "report"]
+    assert [name for name, state in states.items() if state == "runs"] == after
+    assert states["train_control"] == "restored"
+    lines = (by_flow / ".phiforge" / "stages.jsonl").read_text().splitlines()
+    took = {record["stage"]: record for record in map(json.loads, lines)}
+    for stage in changed["stages"]:
+        if stage["state"] == "runs":
+            assert stage["cost"]["basis"] == "past runs of this stage"
+            assert 0.6 < stage["cost"]["cpu_seconds"] / took[stage["name"]]["cpu_seconds"] < 1.7
+            assert 0.8 < stage["cost"]["peak_bytes"] / took[stage["name"]]["peak_bytes"] < 1.25
+    assert changed["models"][0]["tokens"] == 60_000
 
 
 def test_every_ledger_balances(by_dvc: Path) -> None:
@@ -115,6 +136,60 @@ def test_mlflow_leads_from_a_run_to_hashes_commit_and_flow_run(by_flow: Path) ->
     losses = client.get_metric_history(train.info.run_id, "validation_loss")
     assert len(losses) == 4
     assert {item.dataset.name for item in train.inputs.dataset_inputs} == {"data/tokens", "models/grown"}
+
+
+TRACED = {  # what is traced, its kind, and the stage that its chain ends with
+    "champion": ("version", "train_large"),
+    "models:/phiforge/1": ("version", "train_large"),
+    "small": ("checkpoint", "train_small"),
+    "models/control": ("checkpoint", "train_control"),
+    "reports/scores/large/scores.json": ("score", "benchmark@large"),
+    "reports/final": ("report", "report"),
+    "QUESTION": ("question", "synthesize"),
+    "FLOW RUN": ("run", "report"),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_result_traces_back_to_its_run_and_documents(name: str, by_flow: Path) -> None:
+    from flows.client.origins import read_runs
+
+    kind, last = TRACED[name]
+    exam = (by_flow / "data/exam/letters.jsonl").read_text(encoding="utf-8")
+    run = next(run for run in read_runs(by_flow).pipelines if run.outputs)
+    given = {"QUESTION": json.loads(exam.splitlines()[0])["id"], "FLOW RUN": run.tags["prefect.flow_run_id"]}.get(
+        name, name
+    )
+    found = json.loads(call(by_flow, "flows.trace", given, "--json"))
+    assert found["start"]["kind"] == kind
+    assert [one["stage"] for one in found["stages"]][:: len(found["stages"]) - 1] == ["inventory", last]
+    assert found["run"]["pipeline_run"] == run.id
+    assert found["run"]["started_by"]
+    assert found["source"]["commit"] == run.tags["git.commit"]
+    assert found["parameters"]["synthesis.exercises"] == 800
+    assert all(gate["passed"] and not gate["failed"] for gate in found["gates"])
+    assert all(one["tokens"] == one["steps"] * 1024 for one in found["documents"]["links"])
+
+
+def test_documents_trace_to_the_tokens_that_training_counted(by_flow: Path) -> None:
+    """The lineage has the tokens of each kind, counted by another way."""
+    lineage = json.loads((by_flow / "models/small/lineage.json").read_text(encoding="utf-8"))
+    found = json.loads(call(by_flow, "flows.trace", "procedural", "--json"))
+    small = next(one for one in found["checkpoints"] if one["path"] == "models/small")
+    kinds = lineage["tokens_read_by_kind"]
+    assert small["read"][0]["tokens"] == kinds.get("textbook", 0) + kinds.get("exercise", 0)
+    assert set(small["scores"]) == {"benchmark@small exam"}
+
+
+def test_a_text_traces_to_the_document_that_it_repeats(by_flow: Path, tmp_path: Path) -> None:
+    index = pq.read_table(by_flow / "data/tokens/train/documents.parquet").to_pylist()
+    chosen = {one["id"] for one in index if one["kind"] == "exercise"}
+    shards = sorted((by_flow / "data/textbooks").glob("part-*.parquet"))
+    row = next(row for row in pq.read_table(shards).to_pylist() if row["id"] in chosen)
+    (tmp_path / "said.txt").write_text("I was told: " + row["text"][:300], encoding="utf-8")
+    found = json.loads(call(by_flow, "flows.trace", "--text", str(tmp_path / "said.txt"), "--json"))
+    assert found["spans"][0]["length"] >= 40
+    assert row["id"] in {one["id"] for one in found["spans"][0]["documents"]}
 
 
 def test_a_logged_model_generates_text(by_flow: Path) -> None:
@@ -285,6 +360,7 @@ def test_the_data_ablation_runs_as_a_flow(by_flow: Path) -> None:
     assert (by_flow / "studies" / "data" / "dvc.lock").read_bytes() == lock
 
 
+@pytest.mark.slow
 def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Path, tmp_path: Path) -> None:
     said = call(by_flow, "flows.command", "records", "champion", "--output", str(tmp_path / "large"))
     assert "2.4 User data used" in said, "the records name folders, and not whose text is in them"
@@ -306,3 +382,27 @@ def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Pat
     card = (tmp_path / "small" / "model-card.md").read_text()
     assert f"| {trained} |" in card
     assert "trained from scratch" in card
+
+
+@pytest.mark.slow
+def test_a_document_is_left_out_and_then_forgotten(by_flow: Path) -> None:
+    """`phiforge without` answers by family and kind, and finds the second time all trained; `phiforge forget` proves what it
+    removed, and a changed certificate or model does not pass."""
+    words = ("flows.command", "without", "--family", "planets", "--source", "docs/sources.md", "--each")
+    said = call(by_flow, *words)
+    assert "without family=planets" in said.replace("\n", " ")
+    assert "cached" in call(by_flow, *words)
+    gone = next(row for row in read_documents(by_flow / "data" / "raw") if row.source == "docs/sources.md")
+    certificate = by_flow / "forgotten.json"
+    said = call(by_flow, "flows.command", "forget", "--document", gone.id[:12], "--certificate", str(certificate))
+    assert "NO" not in said
+    assert "docs/sources.md" not in {row.source for row in read_documents(by_flow / "data" / "curated")}
+    found = json.loads(certificate.read_text())
+    assert {stage["name"]: stage["outcome"] for stage in found["stages"]}["train_small"] == "ran"
+    assert found["weights"]["models/small"]["before"] != found["weights"]["models/small"]["after"]
+    checks = {check.name: check.holds for check in verify(by_flow, certificate)}
+    assert checks == {**dict.fromkeys(checks, True), "earlier results": None}
+    (by_flow / "texts" / "docs" / "sources.md").unlink()  # never having had it: the same raw documents, so nothing runs
+    assert "training: done" not in call(by_flow, "flows.run", "--no-promote")
+    certificate.write_text(json.dumps(found | {"newly_kept": [{"id": "0", "source": "x"}]}))
+    assert not {check.name: check.holds for check in verify(by_flow, certificate)}["unchanged"]

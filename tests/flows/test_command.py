@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -93,6 +94,27 @@ def test_a_plan_runs_nothing(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyP
     said = capsys.readouterr().out
     assert "found: 2 files" in said
     assert "sizes: size 0.3M" in said
+    assert re.search(r"^curate +runs +.* s ", said, re.M)
+    assert re.search(r"^time: +\d", said, re.M)
+
+
+def test_a_plan_as_json_imports_nothing_heavy() -> None:
+    """It asks for another machine, too: prices, and the error on published runs."""
+    code = """
+import sys
+from flows.command import main
+status = main(["plan", "--json", "--on", "8xh200", "--set", "small.tokens=2048000"])
+sys.exit(status or ", ".join({"torch", "prefect", "mlflow", "streamlit", "pandas", "scipy"} & set(sys.modules)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    trained = {stage["name"]: stage for stage in plan["stages"] if stage["flops"]}
+    assert list(trained) == ["train_small", "train_large", "train_control"]
+    assert plan["models"][0]["tokens"] == 2_048_000
+    assert plan["dollars"] > 0
+    assert plan["machine"]["devices"] == 8
+    assert {run["name"] for run in plan["published"]} > {"phi-2", "phi-1.5", "tinyllama"}
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.params import Params
-from flows import client
+from components.params import Params, parse_overrides
+from flows import client, run
 from flows.client import Launch, Record, Records, Runs, Unavailable
+from flows.command import COMMANDS
 
 SIMPLE = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-9, 9) | st.text("ab'\"$ {}=é", max_size=6)
 DEAD = "http://127.0.0.1:9/api"  # the discard port: nothing listens
@@ -19,18 +20,24 @@ DEAD = "http://127.0.0.1:9/api"  # the discard port: nothing listens
 @given(
     st.dictionaries(st.sampled_from(["seed", "training.beta1", "ingestion.sources"]), SIMPLE | st.lists(SIMPLE)),
     st.sampled_from([None, "laptop", "phi-1.5", "phi-2"]),
-    st.text("ab'\"$ {}=é12,", max_size=6),
+    st.text("ab'\"$ {}=é12,-", max_size=6),
     st.sampled_from(["", "auto", "3M"]),
+    st.sampled_from(list(client.flow_titles())),
 )
-def test_the_command_means_the_same_as_the_launch(overrides: dict, profile: str | None, text: str, size: str) -> None:
-    """Prefect's own reader of `-p` gives the parameters that `launch` sends."""
-    from prefect.cli._utilities import load_json_key_values
-
-    wanted = Launch(overrides, profile, text=text, size=size)
-    words = shlex.split(wanted.command)
-    assert words[:4] == ["prefect", "deployment", "run", "pipeline/local"]
-    assert set(words[4::2]) <= {"-p"}
-    assert load_json_key_values(words[5::2], "parameter") == wanted.parameters
+def test_the_command_means_the_same_as_the_launch(
+    overrides: dict, profile: str | None, text: str, size: str, flow: str
+) -> None:
+    """The terminal's own parser reads from it what `launch` sends."""
+    wanted = Launch(overrides, profile, flow, text, size)
+    cd, root, then, program, verb, *words = shlex.split(wanted.command)
+    assert (cd, Path(root), then) == ("cd", client.project_root(), "&&")
+    assert Path(root, program).resolve().name == "phiforge"
+    entry = COMMANDS[verb]
+    read = run.parser(verb, **entry.options).parse_intermixed_args(words)
+    given = {"profile": read.profile, "text": ", ".join(read.text), "size": read.size}
+    given |= {"overrides": parse_overrides(read.set)}
+    assert entry.options["flow"] == flow
+    assert {name: value for name, value in given.items() if value} == wanted.parameters
 
 
 def test_without_a_server_the_message_names_the_remedy() -> None:
@@ -90,7 +97,7 @@ def test_stages_come_in_the_pipelines_order(platform, root) -> None:
     assert states["train_large"] == "Running"
     assert states["report"] == "Waiting"
     training = next(stage for stage in stages if stage.running)
-    figures = runs.progress(training)
+    figures = runs.progress(training.task_run_id)
     assert figures["total"] == 366
     assert 0 < figures["done"] <= 366
     assert figures["loss"] > 2
@@ -138,20 +145,14 @@ def test_a_missing_deployment_is_named(platform) -> None:
         Runs(platform.api).launch(Launch(flow="growth-study"))
 
 
-def test_the_growth_study_is_started_by_its_own_deployment(root) -> None:
-    assert Launch({"study.seeds": [1, 2]}, flow="growth-study").command == (
-        "prefect deployment run growth-study/local -p overrides='{\"study.seeds\": [1, 2]}'"
-    )
+def test_the_growth_study_has_its_own_stages(root) -> None:
     stages = client.pipeline_stages(root, "growth-study")
     assert {"tokenize", "small@1", "trial@exact-1.0", "run@scratch-1.0-2", "equal_cost@continued-3"} < set(stages)
     assert list(stages)[-1] == "study"
     assert "train_large" not in stages
 
 
-def test_the_data_ablation_is_started_by_its_own_deployment(root) -> None:
-    assert Launch({"ablation.tokens": 9}, flow="data-ablation").command == (
-        "prefect deployment run data-ablation/local -p overrides='{\"ablation.tokens\": 9}'"
-    )
+def test_the_data_ablation_has_its_own_stages(root) -> None:
     stages = client.pipeline_stages(root, "data-ablation")
     assert {"tokenize", "tokens@random", "train@curated_textbooks_exercises-3"} < set(stages)
     assert list(stages)[-1] == "ablation"

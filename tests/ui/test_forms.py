@@ -133,9 +133,11 @@ def test_a_click_is_a_sensible_share_of_a_number(field: forms.Field) -> None:
 
 
 def test_a_link_carries_only_known_keys() -> None:
-    assert forms.parse_link('{"seed": 2, "no.such": 1}') == {"seed": 2}
-    assert forms.parse_link("{broken") == {}
-    assert forms.parse_link("[1]") == {}
+    assert forms.parse_link('{"seed": 2, "no.such": 1}') == ({"seed": 2}, ["no.such = 1: there is no such parameter"])
+    for broken in ("{broken", "[1]", '{"seed": 1, "seed": 2}', '{"training.beta1": NaN}', "[" * 100_000):
+        values, (problem,) = forms.parse_link(broken)
+        assert values == {}
+        assert problem.startswith("overrides = ")
 
 
 def test_lookup_finds_what_flatten_names() -> None:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,10 @@ from components.params import Params, check_params
 from components.results.published import Measured, standings
 from components.results.statistics import Estimate, paired
 from flows.client import Curve, FlowRun, Launch, LogLine, Record, StageRun, Unavailable, access
-from ui import acts, parts, reads, text
+from flows.client import acts as journal
+from flows.client.registry import State
+from ui import acts, parts, reads
+from ui import text as shown
 
 DOWN = "No Prefect server answers at http://127.0.0.1:4200. Start the platform with `make up`."
 NOW = datetime.now(UTC)
@@ -44,7 +49,7 @@ class FakeRuns:
             flow_run("amber-lynx", "FAILED", message="stage curate: failed with exit status 1"),
         ]
 
-    def ready(self, flow: str) -> bool:
+    def ready(self, flow: str = "pipeline") -> bool:
         return self.listening
 
     def launch(self, wanted: Launch) -> FlowRun:
@@ -54,6 +59,9 @@ class FakeRuns:
 
     def recent(self, limit: int) -> list[FlowRun]:
         return self.all
+
+    def upcoming(self, limit: int) -> list[FlowRun]:
+        return [flow_run("nightly", "SCHEDULED", expected=NOW + timedelta(hours=7))]
 
     def get(self, flow_run_id: str) -> FlowRun | None:
         return next((run for run in self.all if run.id == flow_run_id), None)
@@ -68,7 +76,7 @@ class FakeRuns:
             known["curate"] = StageRun("curate", "Failed", "FAILED", "error: <curation>: nothing left", 9.0, 1, "t2")
         return [known.get(name, StageRun(name)) for name in order]
 
-    def progress(self, stage: StageRun) -> dict[str, float] | None:
+    def progress(self, task_run_id: str) -> dict[str, float] | None:
         return {"done": 30.0, "total": 120.0, "loss": 2.5, "tokens_per_second": 21_000.0}
 
     def logs(self, flow_run_id: str, task_run_id: str = "", limit: int = 200) -> list[LogLine]:
@@ -85,10 +93,10 @@ class FakeRuns:
 class DeadRuns(FakeRuns):
     """No server: every question fails."""
 
-    def ready(self, flow: str) -> bool:
+    def ready(self, flow: str = "pipeline") -> bool:
         raise Unavailable(DOWN)
 
-    recent = launch = get = stages = logs = cancel = lambda self, *_, **__: DeadRuns.ready(self, "pipeline")
+    recent = upcoming = launch = get = stages = logs = cancel = lambda self, *_, **__: DeadRuns.ready(self, "pipeline")
 
 
 def record(key: str, params: Mapping[str, Any] = {}, metrics: Mapping[str, float] = {}, **tags: str) -> Record:
@@ -105,8 +113,14 @@ class FakeRecords:
     address = ""
     changed: Mapping[str, str] = {}  # what the second run was measured on
 
-    def parents(self) -> list[Record]:
+    def usual_seconds(self) -> dict[str, float]:
+        return {"train_small": 120.0, "report": 9.0}
+
+    def parents(self, limit: int = 100) -> list[Record]:
         return [record("heron"), record("otter", {"training.beta1": 0.8})]
+
+    def measured(self, limit: int) -> list[Record]:
+        return []
 
     def parent_of(self, flow_run_id: str) -> Record | None:
         return record("heron", workspace="36b891b843da")
@@ -141,7 +155,7 @@ class FakeRecords:
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
         return None
 
-    def curves(self, record: Record) -> list[Curve]:
+    def curves(self, record: Record, figures: tuple[str, ...]) -> list[Curve]:
         if record.stage != "train_small":
             return []
         return [
@@ -149,31 +163,48 @@ class FakeRecords:
         ]
 
 
+class FakeRegistry:
+    """Two versions, of which the rule chose the second."""
+
+    decided: Mapping[str, Any] = {"promoted": True, "version": "2", "champion": "1", "flow_run": "id-patient-heron"}
+
+    def state(self, name: str) -> State:
+        by_rule = {"at": NOW.isoformat(), "by": "rule", "action": "promote", "reason": "its loss is lower"}
+        by_rule |= {"loss": {"value": -0.25, "low": -0.3, "high": -0.2}} | self.decided
+        return State("2", {"1": {}, "2": {"decision.1": json.dumps(by_rule)}})
+
+
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch, root) -> Iterator[Open]:
+def open_page(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path) -> Iterator[Open]:
     """Open a page of the panel with given clients and query parameters, logged in as operator or as somebody else."""
 
     def open_it(page: str, runs: Any = None, records: Any = None, role: str = access.OPERATOR, **query: str) -> AppTest:
         monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role} if role else {})
         monkeypatch.setattr(reads, "runs", lambda: runs or FakeRuns())
         monkeypatch.setattr(reads, "records", lambda: records or FakeRecords())
+        monkeypatch.setattr(reads, "registry", FakeRegistry)
         at = AppTest.from_file(str(root / "ui" / "app.py"), default_timeout=60)
-        if page != "launch":
-            at.run()  # the pages are known once the first has been shown
-            at.query_params.clear()
+        at.run()  # the pages are known once the first has been shown
+        settle(at)
+        at.query_params.clear()
         for name, value in query.items():
             at.query_params[name] = value
-        if page != "launch":
-            at.switch_page(f"pages/{page}.py")
+        at.switch_page(f"pages/{page}.py")
         return settle(at.run())
 
-    st.cache_data.clear()
+    def forget() -> None:
+        st.cache_data.clear()
+        for service in (*reads.HEALTH.away,):
+            reads.HEALTH.forget(service)
+
+    forget()
     monkeypatch.chdir(root)
+    monkeypatch.setattr(journal, "state_folder", lambda _: tmp_path)
     yield open_it
-    st.cache_data.clear()
+    forget()
 
 
 def settle(at: AppTest) -> AppTest:
@@ -230,15 +261,20 @@ class HostileRuns(FakeRuns):
     def logs(self, flow_run_id: str, task_run_id: str = "", limit: int = 200) -> list[LogLine]:
         return [LogLine(NOW, 40, HOSTILE, "t2")]
 
-    def ready(self, flow: str) -> bool:
+    def ready(self, flow: str = "pipeline") -> bool:
         raise Unavailable(HOSTILE)
 
 
 class HostileRecords(FakeRecords):
     """The same of what MLflow keeps."""
 
-    def parents(self) -> list[Record]:
+    def parents(self, limit: int = 100) -> list[Record]:
         return [replace(record(key, {HOSTILE: HOSTILE + key}), name=HOSTILE) for key in ("heron", "otter")]
+
+    def measured(self, limit: int) -> list[Record]:
+        found = self.stages(self.parents()[0])
+        own = {"prefect.flow_run_id": f"id-{HOSTILE}"}
+        return [replace(one, tags=one.tags | own | {"stage": stage}) for stage, one in found.items()]
 
     def stages(self, parent: Record | None, outputs: Any = None) -> dict[str, Record]:
         found = super().stages(parent) if parent else {}
@@ -253,7 +289,7 @@ class HostileRecords(FakeRecords):
             else {}
         )
 
-    def curves(self, record: Record) -> list[Curve]:
+    def curves(self, record: Record, figures: tuple[str, ...]) -> list[Curve]:
         return [Curve(HOSTILE, "validation_loss", (0.0, 8192.0), (8.0, 2.9), "tokens")]
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
@@ -264,24 +300,26 @@ class HostileRecords(FakeRecords):
 
 class DeadRecords(FakeRecords):
     def parents(self, *_: object) -> list[Record]:
-        raise Unavailable(HOSTILE)
+        raise Unavailable(HOSTILE, "MLflow")
 
-    parent_of = parents
+    parent_of = usual_seconds = measured = parents
 
 
 @pytest.mark.parametrize("records", [HostileRecords, DeadRecords])
-@pytest.mark.parametrize("page", ["launch", "runs", "compare", "leaderboard"])
+@pytest.mark.parametrize("page", ["home", "new_run", "runs", "run", "compare", "leaderboard"])
 def test_text_from_elsewhere_loads_no_picture(open_page: Open, page: str, records: type) -> None:
     query = {"overrides": json.dumps({"training.precision": HOSTILE, "ingestion.sources": HOSTILE})}
-    at = open_page(page, HostileRuns(), records(), **(query if page == "launch" else {"run": HOSTILE}))
+    at = open_page(
+        page, HostileRuns(), records(), **(query if page == "new_run" else {"run": HOSTILE, "runs": f"id-{HOSTILE}"})
+    )
     texts = rendered(at)
-    assert any("evil.example" in text for text in (*texts, html(at)))
+    assert any("evil.example" in text for text in (*texts, html(at), *(table.value.to_csv() for table in at.dataframe)))
     assert not [text for text in texts if LOADED.search(text)]
     assert "<img" not in html(at)
 
 
 def test_a_link_to_the_launch_page_shows_what_it_asks_for_as_text(open_page: Open) -> None:
-    at = open_page("launch", overrides=json.dumps({"training.precision": HOSTILE}))
+    at = open_page("new_run", overrides=json.dumps({"training.precision": HOSTILE}))
     assert r"\![x\](http://evil.example/x" in at.error[0].value  # a long value is cut in the middle
     assert "<img" not in at.error[0].value
 
@@ -291,18 +329,29 @@ def test_a_page_renders_no_bare_expression() -> None:
 
 
 def test_the_form_shows_the_defaults_of_params_yaml(open_page: Open) -> None:
-    at = open_page("launch")
+    at = open_page("new_run")
     assert field(at, "number_input", "training.batch_tokens").value == Params().training.batch_tokens
     assert field(at, "selectbox", "training.precision").options == ["auto", "float32", "bfloat16"]
     assert "more than" not in field(at, "number_input", "training.threads").help
     assert "at least 1 and at most 1,024" in field(at, "number_input", "training.threads").help
-    assert at.code[0].value == "prefect deployment run pipeline/local"
+    assert at.code[0].value == Launch().command
     assert any("Decay rate of AdamW's first moment" in caption.value for caption in at.caption)
+
+
+ESSENTIAL = {
+    "small.tokens",
+    "large.tokens",
+    "small.learning_rate",
+    "large.learning_rate",
+    "training.batch_tokens",
+    "seed",
+}
+ESSENTIAL |= {"training.context_length", "tokenization.vocab_size", "synthesis.exercises", "transfer.operator"}
 
 
 @pytest.mark.parametrize("section", ["general", "ingestion", "tokenization", "small", "large", "reporting"])
 def test_every_section_can_be_opened(open_page: Open, section: str) -> None:
-    at = open_page("launch")
+    at = open_page("new_run")
     settle(at.button_group(key="launch_section").set_value(section).run())
     shown = [
         w.key.partition(":")[2]
@@ -310,12 +359,12 @@ def test_every_section_can_be_opened(open_page: Open, section: str) -> None:
         for w in getattr(at, kind)
         if w.key and ":" in w.key
     ]
-    assert shown
-    assert all(key.startswith(f"{section}.") or section == "general" for key in shown)
+    assert len(shown) > len(ESSENTIAL)
+    assert all(key.startswith(f"{section}.") or section == "general" for key in shown if key not in ESSENTIAL)
 
 
 def test_a_change_is_marked_listed_checked_and_undone(open_page: Open) -> None:
-    at = open_page("launch")
+    at = open_page("new_run")
     settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
     assert at.code[0].value == Launch({"training.beta1": 0.8}).command
     assert any("default 0.9" in caption.value for caption in at.caption)
@@ -323,16 +372,16 @@ def test_a_change_is_marked_listed_checked_and_undone(open_page: Open) -> None:
     assert not at.error
     settle(at.button(key="undo training.beta1").click().run())
     assert field(at, "number_input", "training.beta1").value == 0.9
-    assert at.code[0].value == "prefect deployment run pipeline/local"
+    assert at.code[0].value == Launch().command
 
 
 def test_a_refused_value_shows_the_runs_own_message_and_no_run_starts(open_page: Open) -> None:
     runs = FakeRuns()
-    at = open_page("launch", runs)
+    at = open_page("new_run", runs)
     settle(field(at, "number_input", "training.batch_tokens").set_value(8191).run())
     with pytest.raises(StepError) as refused:
         check_params({"training": {"batch_tokens": 8191}})
-    assert at.error[0].value == text.plain(str(refused.value))
+    assert at.error[0].value == shown.plain(str(refused.value))
     assert at.button(key="launch_start").disabled
     settle(field(at, "number_input", "training.beta1").set_value(1.5).run())
     assert "training.beta1 = 1.5" in at.error[0].value
@@ -340,7 +389,7 @@ def test_a_refused_value_shows_the_runs_own_message_and_no_run_starts(open_page:
 
 
 def test_lists_are_edited_as_yaml(open_page: Open) -> None:
-    at = open_page("launch")
+    at = open_page("new_run")
     settle(at.button_group(key="launch_section").set_value("ingestion").run())
     area = field(at, "text_area", "ingestion.sources")
     (source,) = Params().ingestion.sources
@@ -349,13 +398,13 @@ def test_lists_are_edited_as_yaml(open_page: Open) -> None:
     settle(area.set_value("- path: {broken").run())
     assert at.error[0].value.startswith("ingestion.sources: not YAML")
     assert at.button(key="launch_start").disabled
-    settle(field(at, "text_area", "ingestion.sources").set_value("- path: my/texts").run())
+    settle(field(at, "text_area", "ingestion.sources").set_value("- path: docs").run())
     assert not at.error
-    assert at.code[0].value == Launch({"ingestion.sources": [{"path": "my/texts"}]}).command
+    assert at.code[0].value == Launch({"ingestion.sources": [{"path": "docs"}]}).command
 
 
 def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
-    at = open_page("launch")
+    at = open_page("new_run")
     settle(at.text_input(key="launch_query").set_value("learning rate").run())
     shown = {w.key.partition(":")[2] for w in at.number_input}
     assert {"small.learning_rate", "large.learning_rate", "training.final_lr_fraction"} <= shown
@@ -364,58 +413,63 @@ def test_search_finds_parameters_of_every_section(open_page: Open) -> None:
 @pytest.mark.parametrize("flow", ["corpus", "growth-study", "growth-law", "data-ablation"])
 def test_another_flow_is_launched_by_choice(open_page: Open, flow: str) -> None:
     runs = FakeRuns()
-    at = open_page("launch", runs)
-    settle(at.selectbox(key="launch_flow").set_value(flow).run())
-    assert at.code[0].value == f"prefect deployment run {flow}/local"
+    at = open_page("new_run", runs)
+    settle(at.selectbox(key="widget_flow").set_value(flow).run())
+    assert at.code[0].value == Launch(flow=flow).command
     settle(at.button(key="launch_start").click().run())
     assert runs.launched == [Launch({}, "", flow, "", "")]
 
 
-def test_starting_launches_once_and_opens_the_run(open_page: Open) -> None:
+def test_starting_launches_once_records_it_and_opens_the_run(open_page: Open) -> None:
     runs = FakeRuns()
-    at = open_page("launch", runs)
+    at = open_page("new_run", runs)
     settle(field(at, "number_input", "training.beta1").set_value(0.8).run())
     settle(at.button(key="launch_start").click().run())
     assert runs.launched == [Launch({"training.beta1": 0.8}, "", "pipeline", "", "")]
     assert "new-run" in html(at)
     assert asked(at, "run") == "id-new-run"
-
-
-def test_text_and_size_are_asked_for_as_make_run_takes_them(open_page: Open) -> None:
-    runs = FakeRuns()
-    at = open_page("launch", runs, size="1M", text="my notes")
-    assert (at.text_input(key="launch_text").value, at.selectbox(key="launch_size").value) == ("my notes", "1M")
-    at.selectbox(key="launch_size").set_value("auto").run()
-    settle(at.text_input(key="launch_text").set_value("docs, 7").run())
-    assert at.code[0].value == "prefect deployment run pipeline/local -p text='docs, 7' -p size=auto"
-    settle(at.button(key="launch_start").click().run())
-    assert runs.launched == [Launch({}, "", "pipeline", "docs, 7", "auto")]
-    assert "text docs, 7, size auto" in html(at)
+    (act,) = journal.latest(Path())
+    assert (act.by, act.what, act.of, act.text) == ("operator", "launch", "id-new-run", "new-run")
+    assert abs((act.time - datetime.now(UTC)).total_seconds()) < 120
 
 
 def test_a_profile_is_the_new_default(open_page: Open) -> None:
-    at = open_page("launch")
+    at = open_page("new_run")
     before = field(at, "number_input", "training.context_length").value
-    settle(at.selectbox(key="launch_profile").set_value("phi-2").run())
+    settle(at.selectbox(key="widget_profile").set_value("phi-2").run())
     assert field(at, "number_input", "training.context_length").value != before
-    assert at.code[0].value == "prefect deployment run pipeline/local -p profile=phi-2"
+    assert at.code[0].value == Launch(profile="phi-2").command
 
 
 def test_the_address_restores_the_form(open_page: Open) -> None:
-    at = open_page("launch", overrides='{"training.beta1": 0.7, "no.such": 1}', profile="laptop")
+    at = open_page("new_run", overrides='{"training.beta1": 0.7, "no.such": 1}', profile="laptop")
     assert field(at, "number_input", "training.beta1").value == 0.7
     assert at.code[0].value == Launch({"training.beta1": 0.7}, "laptop").command
 
 
-def test_without_a_server_launch_says_what_to_do(open_page: Open) -> None:
-    at = open_page("launch", DeadRuns())
-    assert at.error[0].value == text.plain(DOWN)
-    settle(at.button(key="launch_start").click().run())
-    assert {error.value for error in at.error} == {text.plain(DOWN)}
+@pytest.mark.parametrize("page", ["home", "new_run", "runs", "run"])
+def test_without_a_server_every_page_says_once_what_is_away_and_what_to_do(open_page: Open, page: str) -> None:
+    at = open_page(page, DeadRuns(), run="id-quiet-falcon")
+    assert html(at).count(DOWN) == 1
+    assert re.search(r"Prefect is away since \d\d:\d\d:\d\d, for \d", html(at))
+    if page == "new_run":
+        assert not at.button(key="launch_start").disabled
+        settle(at.button(key="launch_start").click().run())
+        assert DOWN in html(at)
+
+
+def test_a_service_that_answers_again_is_shown_again(open_page: Open) -> None:
+    at = open_page("runs", DeadRuns())
+    assert "cannot be shown now" in html(at)
+    reads.HEALTH.forget("Prefect")  # as the probe in the background does
+    reads.runs().__class__ = FakeRuns
+    settle(at.run())
+    assert "is away" not in html(at)
+    assert "quiet-falcon" in list(at.dataframe[0].value["name"])
 
 
 def test_a_run_that_nobody_will_pick_up_is_announced(open_page: Open) -> None:
-    at = open_page("launch", FakeRuns(listening=False))
+    at = open_page("new_run", FakeRuns(listening=False))
     assert "`make up` starts a worker" in at.warning[0].value
 
 
@@ -424,133 +478,174 @@ def test_a_broken_params_yaml_is_a_message(open_page: Open, monkeypatch: pytest.
         raise StepError("params.yaml: unknown key 'sead'; the nearest known key is 'seed'")
 
     monkeypatch.setattr(reads, "defaults", refuse)
-    assert "unknown key 'sead'" in open_page("launch").error[0].value
+    assert "unknown key 'sead'" in open_page("new_run").error[0].value
 
 
-def test_runs_shows_the_latest_run_live(open_page: Open) -> None:
-    at = open_page("runs")
+def test_a_run_is_shown_live(open_page: Open) -> None:
+    at = open_page("run", run="id-quiet-falcon")
     page = html(at)
-    assert asked(at, "run") == "id-quiet-falcon"
     assert "25%" in page
     assert "loss 2.5" in page
     assert "try 2" in page
     assert page.index('pf-name">ingest<') < page.index('pf-name">curate<') < page.index('pf-name">report<')
+    assert "train_small: Running (30 s)" in page, "the graph has the states too"
     assert "36b891b843da" in page
     assert len(at.get("plotly_chart")) == 1
     assert "a &lt;b&gt;bad&lt;/b&gt; line" in page, "log lines are text, never markup"
 
 
-def test_another_run_can_be_opened_and_says_why_it_failed(open_page: Open) -> None:
-    at = open_page("runs")
-    settle(at.button(key="open-id-amber-lynx").click().run())
-    assert asked(at, "run") == "id-amber-lynx"
+def test_training_and_validation_loss_are_never_in_one_chart(open_page: Open) -> None:
+    at = open_page("run", run="id-quiet-falcon")
+    for figure, note in (("validation_loss", "the one to compare"), ("loss", "Do not compare")):
+        settle(at.segmented_control(key="run_figure").set_value(figure).run())
+        (curve,) = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
+        assert curve["name"] == "train_small"
+        assert any(note in caption.value for caption in at.caption)
+
+
+def test_a_failed_run_says_why(open_page: Open) -> None:
+    at = open_page("run", run="id-amber-lynx")
     assert "failed with exit status 1" in at.error[0].value
     assert "error: &lt;curation&gt;: nothing left" in html(at)
     assert "Not run" in html(at)
 
 
+def test_a_failed_run_is_tried_again_with_its_parameters(open_page: Open) -> None:
+    runs = FakeRuns()
+    runs.all[1] = replace(runs.all[1], overrides={"seed": 3}, text="notes", size="1M")
+    at = open_page("run", runs, run="id-amber-lynx")
+    settle(at.button(key="run_retry").click().run())
+    assert runs.launched == [Launch({"seed": 3}, None, "pipeline", "notes", "1M")]
+    assert asked(at, "run") == "id-new-run"
+    assert "by operator" in html(at)
+
+
 def test_the_log_can_be_narrowed_to_a_stage(open_page: Open) -> None:
-    at = open_page("runs")
-    settle(at.selectbox(key="runs_stage").set_value("t2").run())
+    at = open_page("run", run="id-quiet-falcon")
+    settle(at.selectbox(key="run_stage").set_value("t2").run())
     assert "curate: 40 documents in" in html(at)
     assert "&lt;b&gt;bad" not in html(at)
 
 
-def test_launching_again_takes_the_parameters_along(open_page: Open) -> None:
-    at = open_page("runs")
-    settle(at.button(key="runs_again").click().run())
+def test_a_run_again_takes_the_parameters_along(open_page: Open) -> None:
+    at = open_page("run", run="id-quiet-falcon")
+    settle(at.button(key="run_again").click().run())
     assert at.code[0].value == Launch({"seed": 2}).command
 
 
-@pytest.mark.parametrize("role", ["", access.READER])
-def test_only_who_is_known_to_be_the_operator_may_act(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, role: str
+class EndedRuns(FakeRuns):
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = [flow_run("patient-heron", overrides={"large.tokens": 10})]
+
+
+def test_an_ended_run_shows_first_what_it_gave(open_page: Open) -> None:
+    at = open_page("run", EndedRuns(), Reported(), run="id-patient-heron")
+    page = html(at)
+    assert page.index("What your text gave") < page.index("9 of 10 documents were kept") < page.index("The models")
+    assert page.index("<td>0.625 <small>± 0.010</small></td>") < page.index("Pipeline · ")
+    assert "The new entries of the grown model carry 17% of what it gained in training." in page
+    assert 'href="/phiforge-report/heron3/report/index.html"' in page
+    assert "Once upon" in page
+
+
+@pytest.mark.parametrize(("champion", "offered"), [("1", True), ("2", False)])
+def test_a_model_that_is_not_the_champion_can_be_promoted(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, champion: str, offered: bool
+) -> None:
+    state = FakeRegistry().state("")
+    monkeypatch.setattr(FakeRegistry, "state", lambda self, name: replace(state, champion=champion))
+    done: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess:
+        done.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(acts.subprocess, "run", run)
+    at = open_page("run", EndedRuns(), Reported(), run="id-patient-heron")
+    assert ("run_promote_sure" in {button.key for button in at.button}) == offered
+    if offered:
+        settle(at.text_input(key="run_promote_reason").set_value("reads better").run())
+        settle(at.button(key="run_promote_sure").click().run())
+        assert done[0][1:] == ["-m", "flows.champion", "promote", "2", "--reason", "reads better (operator)"]
+        assert [(act.what, act.of) for act in journal.latest(Path())] == [("promote", "2")]
+
+
+def test_home_shows_the_state_of_things(open_page: Open) -> None:
+    page = html(open_page("home", records=Reported()))
+    assert page.index("Running now") < page.index("quiet-falcon") < page.index("train_small · 2 of 18 stages")
+    assert page.index("Last results") < page.index("failed with exit status 1")
+    assert "Version 2 <small>of phiforge</small>" in page
+    assert "loss -0.250 [-0.300, -0.200]" in page
+    assert (NOW + timedelta(hours=7)).astimezone().strftime("%d %b %Y, %H:%M") in page
+    assert "waits for runs" in page
+    assert re.search(r"free of [\d.]+ [GT]B", page)
+
+
+def test_home_without_runs_offers_the_first_steps(open_page: Open) -> None:
+    runs = FakeRuns()
+    runs.all = []
+    at = open_page("home", runs)
+    example = next(button for button in at.button if button.label == "See the example")
+    settle(example.click().run())
+    assert at.code[0].value == Launch(text="README.md docs", size="0.3M").command
+
+
+@pytest.mark.parametrize(
+    ("role", "setting"), [("", ""), (access.READER, ""), (access.OPERATOR, "1"), (access.OPERATOR, "yes")]
+)
+def test_only_the_operator_of_a_panel_that_is_not_read_only_may_act(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, role: str, setting: str
 ) -> None:
     """Streamlit knows no headers of a browser that has left while its page still runs: a reader's may be the one."""
     monkeypatch.setenv(access.AUTH, "operator:known-to-nobody-else")
     runs = FakeRuns()
-    at = open_page("launch", runs)
+    at = open_page("new_run", runs)
     monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role} if role else {})
+    monkeypatch.setenv(acts.READ_ONLY, setting)
     at.button(key="launch_start").click().run()  # as a forged message does, though the button is disabled by now
     assert runs.launched == []
-    with pytest.raises(StepError, match="not logged in as operator"):
-        acts.check()
-    at = open_page("runs", runs, role=role)
-    assert not [button.key for button in at.button if button.key and button.key.startswith("runs_cancel")]
-    assert "known-to-nobody-else" not in html(at)
+    for act in (acts.check, lambda: acts.promote("1", "x"), lambda: acts.cancel(runs.all[0])):
+        with pytest.raises(StepError, match="read-only" if setting else "not logged in as operator"):
+            act()
+    assert (runs.cancelled, [*journal.latest(Path())]) == ([], [])
+    for run in runs.all:
+        at = open_page("run", runs, role=role, run=run.id)
+        assert not {button.key for button in at.button} & {"run_cancel_sure", "run_retry", "run_promote_sure"}
+        if role != access.OPERATOR:
+            assert "known-to-nobody-else" not in html(at)
 
 
 def test_a_run_can_be_cancelled_while_it_works(open_page: Open) -> None:
     runs = FakeRuns()
-    at = open_page("runs", runs)
-    settle(at.button(key="runs_cancel_sure").click().run())
+    at = open_page("run", runs, run="id-quiet-falcon")
+    settle(at.button(key="run_cancel_sure").click().run())
     assert runs.cancelled == ["id-quiet-falcon"]
-    settle(at.button(key="open-id-amber-lynx").click().run())
-    assert "runs_cancel_sure" not in {button.key for button in at.button}
-
-
-def test_without_a_server_runs_says_what_to_do(open_page: Open) -> None:
-    at = open_page("runs", DeadRuns())
-    assert [error.value for error in at.error] == [text.plain(DOWN)]
-
-
-def test_an_unknown_run_is_named(open_page: Open) -> None:
-    assert "has no run id-nowhere" in html(open_page("runs", run="id-nowhere"))
-
-
-def test_compare_shows_only_what_differs(open_page: Open) -> None:
-    at = open_page("compare")
-    page = html(at)
-    assert "training.beta1" in page
-    assert "training.beta2" not in page
-    assert "1 of 2" in page
-    assert "0.700</b> <small>± 0.030 (± 0.071 over 5 clusters)" in page, "the better score is bold, with its errors"
-    assert "detects 0.056 from chance, 0.119 from another model" in page
-    assert "<b>2.8000</b>" in page, "the lower loss is bold"
-    assert len(at.get("plotly_chart")) == 1
-    assert asked(at, "runs") == "heron,otter"
+    assert [(act.what, act.by) for act in journal.latest(Path())] == [("cancel", "operator")]
+    at = open_page("run", runs, run="id-amber-lynx")
+    assert "run_cancel_sure" not in {button.key for button in at.button}
 
 
 @pytest.mark.parametrize(
-    ("changed", "said", "loss", "bits", "exam"),
+    ("asked_for", "said"),
     [
-        ({"questions": "other"}, "otter has another set of questions than heron", True, False, False),
-        ({"protocol": "other"}, "otter has another protocol", True, False, False),
-        ({"questions": ""}, "the set of questions of otter is not recorded", True, False, False),
-        ({"tokenizer": "other"}, "otter has another tokenizer than heron", False, True, True),
-        ({"documents": "other"}, "otter has another held-out text than heron", False, False, True),
+        ({"training.batch_tokens": "many"}, "training.batch_tokens = 'many': expected an integer"),
+        ({"training.batch_tokens": True}, "training.batch_tokens = True: expected an integer"),
+        ({"training.beta1": [0.9]}, "training.beta1 = [0.9]: expected a number"),
+        ({"training.precision": {"a": 1}}, "training.precision = {'a': 1}: expected one of auto"),
+        ({"training.document_mask": "yes"}, "training.document_mask = 'yes': expected true or false"),
+        ({"no.such": 1}, "no.such = 1: there is no such parameter"),
+        ([1], "overrides = [1]: expected parameters with their values"),
     ],
 )
-def test_compare_names_no_winner_over_different_exams_texts_or_tokenizers(
-    open_page: Open, changed: dict[str, str], said: str, loss: bool, bits: bool, exam: bool
-) -> None:
-    class Changed(FakeRecords):
-        pass
-
-    Changed.changed = changed
-    at = open_page("compare", records=Changed())
-    page = html(at)
-    assert any(said in caption.value for caption in at.caption)
-    assert ("<b>2.8000</b>" in page) == loss
-    assert ("2.8000" in page) == loss
-    assert (page.count("1.2500") == 2) == bits
-    assert "<b>1.2500</b>" not in page
-    assert ("<b>0.700</b>" in page) == exam
-    assert ("0.600" in page) == exam
-    assert len(at.get("plotly_chart")) == int(loss)
+def test_a_link_with_a_wrong_type_says_so_and_leaves_it_out(open_page: Open, asked_for: Any, said: str) -> None:
+    at = open_page("new_run", overrides=json.dumps(asked_for), profile="../x", flow="[]", size="9")
+    assert f"Left out of this link: {shown.plain(said)}" in at.warning[0].value
+    assert at.code[0].value == Launch().command
 
 
-def test_compare_without_runs_or_without_mlflow(open_page: Open) -> None:
-    class Empty(FakeRecords):
-        def parents(self) -> list[Record]:
-            return []
-
-    class Dead(FakeRecords):
-        def parents(self) -> list[Record]:
-            raise Unavailable("MLflow at http://127.0.0.1:5000 does not answer.")
-
-    assert "Nothing to compare yet" in html(open_page("compare", records=Empty()))
-    assert "MLflow at http://127.0.0.1:5000 does not answer." in open_page("compare", records=Dead()).error[0].value
+def test_an_unknown_run_is_named(open_page: Open) -> None:
+    assert "has no run id-nowhere" in html(open_page("run", run="id-nowhere"))
 
 
 class Reported(FakeRecords):
@@ -564,7 +659,7 @@ class Reported(FakeRecords):
         return found | ({"report": record(f"{parent.id}3", {}, {}, stage="report")} if parent else {})
 
     def document(self, record: Record, path: str) -> dict[str, Any] | None:
-        assert path == "report/leaderboard.json"
+        assert path == reads.LEADERBOARD
         better = record.id.startswith("otter")
         share = Estimate(0.4 if better else 0.3, 0.01, 100)
         suite = [Measured(name, name, {"acc": share, "acc_norm": share}, 0, data="rows") for name in COMMONSENSE]
@@ -573,7 +668,11 @@ class Reported(FakeRecords):
         bits = Estimate(1.25 if better else 1.5, 0.01, 100)
         suite.append(Measured("mbpp", "mbpp", {"bits_per_byte": bits}, 3, data="rows"))
         pair = {"of": "large", "against": "control", **paired([[1.0] * 8 + [0.0] * 9]).record(), "bits_per_byte": None}
-        return {"standings": standings({"large": suite}), "exam_differences": [pair] if better else [{"of": "x"}]}
+        board = {"standings": standings({"large": suite}), "exam_differences": [pair] if better else [{"of": "x"}]}
+        sample = {"prompt": "Once upon", "truth": " a time", "told": [{"by": "large", "text": " a tile"}]}
+        board["text"] = {"sentences": ["9 of 10 documents were kept."], "continuations": [sample]}
+        board["models"] = [{"name": "large", "exam_accuracy": 0.625, "exam_stderr": 0.01, "validation_loss": 3.1}]
+        return board | {"transfer": {"growth": {"new": {"share": 0.17}}}}
 
 
 COMMONSENSE = ("piqa", "winogrande", "arc_easy", "arc_challenge", "siqa")
@@ -645,10 +744,10 @@ def test_without_reports_the_leaderboard_shows_what_is_published(open_page: Open
 
     class Dead(FakeRecords):
         def parents(self) -> list[Record]:
-            raise Unavailable("MLflow at http://127.0.0.1:5000 does not answer.")
+            raise Unavailable("MLflow at http://127.0.0.1:5000 does not answer.", "MLflow")
 
     at = open_page("leaderboard", records=Dead())
-    assert "MLflow at http://127.0.0.1:5000 does not answer." in at.error[0].value
+    assert "MLflow at http://127.0.0.1:5000 does not answer." in html(at)
     assert "Llama-2 70B" in html(at)
 
 
@@ -656,7 +755,7 @@ def test_without_reports_the_leaderboard_shows_what_is_published(open_page: Open
     ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 m 00 s"), (3599.6, "1 h 00 m")]
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
-    assert text.duration(seconds) == text
+    assert shown.duration(seconds) == text
 
 
 def test_only_web_addresses_become_links() -> None:

@@ -1,207 +1,399 @@
-"""Compare: chosen runs in one view, with differing parameters, validation losses and the exam."""
+"""Compare: what differs between runs: parameters, training curves and scores, told apart or not."""
 
-import math
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
-from components.results.comparability import NATS, Comparison, compare_losses, compare_scores
-from components.results.power import LEGEND, error_words, from_another, from_chance, score_words
+from components.results.comparability import NATS, Basis, Comparison, compare_losses, compare_scores
+from components.results.examples import difference, told_apart
+from components.results.power import difference_words, error_words
 from components.results.published import LOWER_IS_BETTER
-from flows.client import Record, Score, basis, parameters, scores
-from ui import banner, charts, parts, reads
-from ui.text import html, plain
+from components.results.statistics import paired
+from flows.client import FlowRun, Record, Score, basis, parameters, scores
+from ui import banner, charts, parts, reads, results
+from ui.results import Group, kind_and_model
+from ui.text import ago, clean, html, number, plain
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy by length", "bits_per_byte": "bits per byte"}
-Stages = Mapping[str, Mapping[str, Record]]  # by the id of the run, then by stage
+AXES = {"tokens": "tokens", "FLOPs": "flops", "time": "seconds"}  # to the total that a training stage logged
+NOT_APART = "not told apart"
+BOUND: dict[str, Any] = {"bind": "query-params"}
+Rows = list[list[str]]  # of the CSV: what, name, run, value ...
 
 
-def pick(parents: list[Record]) -> list[Record]:
-    """The runs to compare; at first the latest two finished ones, or the latest two."""
-    finished = [parent.id for parent in parents if parent.status == "FINISHED"]
-    first = (finished if len(finished) > 1 else [parent.id for parent in parents])[:2]
-    return parts.pick_runs(parents, "compare_runs", first, "Choose two or more runs")
-
-
-def header(chosen: list[Record], names: Mapping[str, str]) -> list[str]:
-    return [parts.swatch(place) + html(names[record.id]) for place, record in enumerate(chosen)]
-
-
-def differing_parameters(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
-    values = [parameters(record, stages[record.id]) for record in chosen]
-    keys = sorted({key for run in values for key in run})
-    # A run that failed early has not logged the parameters of its later stages, which are unknown and not a difference.
-    # A parameter that a run changed is a difference, even if the other run has not logged it.
-    given = {key for record in chosen for key in record.params}
-    differing = [
-        key
-        for key in keys
-        if len({run[key] for run in values if key in run}) > 1
-        or (key in given and any(key not in run for run in values))
-    ]
-    parts.label(f"Parameters that differ · {len(differing)} of {len(keys)}")
-    if not differing:
-        st.caption("These runs had the same parameters." if keys else "These runs logged no parameters.")
-        return
-    rows = [[f"<code>{html(key)}</code>", *(html(run.get(key, "default")) for run in values)] for key in differing]
-    parts.table(["", *header(chosen, names)], rows)
-
-
-def losses(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
-    parts.label("Validation loss")
-    comparison = loss_comparison(chosen, stages, names)
-    if comparison.reason:
-        st.caption(plain(comparison.reason))
-    if not comparison.measure:
-        return
-    curves = [
-        (names[record.id], curve)
-        for record in chosen
-        for curve in reads.curves(stages[record.id])
-        if curve.figure == "validation_loss"
-    ]
-    if not curves:
-        parts.empty("No curves", "None of these runs has trained a model yet.")
-        return
-    trained = list(dict.fromkeys(curve.stage for _, curve in curves))
-    shown = st.pills(
-        "Stages",
-        trained,
-        selection_mode="multi",
-        default=trained,
-        format_func=plain,
-        key="compare_stages",
+def pick(runs: Sequence[FlowRun]) -> list[FlowRun]:
+    """The runs to compare, the baseline first; they stand in the page's address."""
+    by_id = {run.id: run for run in runs}
+    asked = [name for name in st.query_params.get("runs", "").split(",") if name in by_id]
+    completed = [run.id for run in runs if run.kind == "COMPLETED" and not run.archived and run.flow == "pipeline"]
+    chosen = st.multiselect(
+        "Runs",
+        list(by_id),
+        default=asked or completed[:2],
+        format_func=lambda name: f"{clean(by_id[name].name, 60)} · {ago(by_id[name].started)}",
+        key="compare_runs",
+        placeholder="Choose two or more runs; the first is the baseline",
         label_visibility="collapsed",
     )
-    kept = [(name, curve) for name, curve in curves if curve.stage in (shown or trained)]
-    if comparison.measure == NATS:
-        # The colours follow the chosen runs, even if one has no curve.
-        charts.show(charts.overlay(kept, list(names.values())), "compare_loss")
-    finals(chosen, stages, names, trained, comparison)
+    if ",".join(chosen) != st.query_params.get("runs", ""):
+        st.query_params["runs"] = ",".join(chosen)
+    return [by_id[name] for name in chosen]
 
 
-def loss_comparison(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> Comparison:
-    """How the runs' losses may be compared; a run without a trained model has none."""
-    bases = {
-        names[record.id]: basis(stages[record.id], trained[0])
-        for record in chosen
-        if (trained := [stage for stage, found in stages[record.id].items() if "validation_loss" in found.metrics])
-    }
-    return compare_losses(bases)
+class Sides:
+    """The compared runs or groups of seeds, the baseline first.
+
+    Attributes:
+        names: distinct, by place.
+        rows: the table for CSV.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = list(groups)
+        known = [group.name for group in groups]
+        self.names = [
+            name if known.count(name) == 1 else f"{name} {group.run.id[:4]}"
+            for name, group in zip(known, groups, strict=True)
+        ]
+        self.rows: Rows = [["part", "name", *self.names]]
+
+    def header(self) -> list[str]:
+        marks = [" <small>baseline</small>", *[""] * len(self.names)]
+        return [parts.swatch(i) + html(name, 80) + marks[i] for i, name in enumerate(self.names)]
+
+    def models(self, kind: str) -> list[str]:
+        """Models with a stage of a kind, the larger one first."""
+        found = {
+            model
+            for group in self.groups
+            for one in group.members
+            for at, model in map(kind_and_model, one.stages)
+            if at == kind
+        }
+        return sorted(found, key=lambda m: (results.MODELS.index(m) if m in results.MODELS else len(results.MODELS), m))
+
+    def compare(self, stage: str, judge: Callable[[Mapping[str, Basis]], Comparison]) -> Comparison:
+        """How the figures of a stage may be compared. If all sides have the same seeds, each seed is compared with itself,
+        because the seed may choose the held-out text."""
+        seeds = [[results.seed_of(one.run) for one in group.by_seed] for group in self.groups]
+        same = all(one == seeds[0] for one in seeds)
+        found: dict[Any, dict[str, Basis]] = {}
+        for name, group in zip(self.names, self.groups, strict=True):
+            for place, one in enumerate(group.by_seed):
+                if stage in one.stages:
+                    known = basis({stage: one.stages[stage]}, stage.partition("@")[0])
+                    run = name if same or len(group.members) == 1 else one.run.name
+                    found.setdefault(place if same else 0, {})[run] = known
+        judged = [judge(bases) for bases in found.values()]
+        return min(judged, key=lambda one: (bool(one.measure), one.fair))
 
 
-def finals(
-    chosen: list[Record], stages: Stages, names: Mapping[str, str], trained: list[str], comparison: Comparison
-) -> None:
-    """The last loss of each trained model, by run; the lowest in bold if the runs may be compared."""
+def differing(sides: Sides) -> None:
+    """The parameters that differ, and nothing else."""
+    values = [_parameters(group) for group in sides.groups]
+    keys = sorted({key for known in values for key in known})
+    # A run that failed early has not logged the parameters of its later stages, which are unknown and not a difference.
+    given = {key for group in sides.groups for key in results.differences(group.run)}
+    apart = [
+        key
+        for key in keys
+        if len({known[key] for known in values if key in known}) > 1
+        or (key in given and any(key not in known for known in values))
+    ]
+    parts.label(f"What differs · {len(apart)} of {len(keys)} parameters")
+    if not apart:
+        st.caption("These runs had the same parameters." if keys else "These runs logged no parameters.")
+        return
     rows = []
-    for stage in trained:
-        values = [stages[record.id].get(stage) for record in chosen]
-        losses = [record.metrics.get(comparison.measure) if record else None for record in values]
-        best = best_of([loss for loss in losses if loss is not None], lower=True) if comparison.fair else None
-        cells = ["-" if loss is None else parts.bold(f"{loss:.4f}", loss == best) for loss in losses]
-        rows.append([html(stage), *cells])
-    title = "Last validation loss" if comparison.measure == NATS else "Last bits per byte"
-    parts.table([title, *header(chosen, names)], rows, "pf-numbers")
+    for key in apart:
+        cells = [known.get(key, "default") for known in values]
+        sides.rows.append(["parameter", key, *cells])
+        rows.append([f"<code>{html(key)}</code>", *(html(cell) for cell in cells)])
+    parts.table(["", *sides.header()], rows)
 
 
-def exam(chosen: list[Record], stages: Stages, names: Mapping[str, str]) -> None:
-    """Figures of the exam with standard errors: one row per category or task, a column per run and model."""
-    by_run = {r.id: [s for s in scores(stages[r.id]) if s.metric in METRICS] for r in chosen}
-    everything = [score for found in by_run.values() for score in found]
+def _parameters(group: Group) -> dict[str, str]:
+    """Parameters of a run as logged or given; of folded runs, the seeds are those of all."""
+    known = {}
+    for key, value in parameters(
+        group.members[0].record, reads.stage_records(group.members[0].record, group.run.id)
+    ).items():
+        known[key] = _number(value)
+    known |= {key: number(value) for key, value in results.differences(group.run).items()}
+    for key in [key for key in known if results.is_seed(key)]:
+        known[key] = ", ".join(dict.fromkeys(number(one.run.overrides.get(key, known[key])) for one in group.members))
+    return known
+
+
+def _number(text: str) -> str:
+    """A logged parameter, with numbers as elsewhere on the page: 3e6 and 3000000 are the same."""
+    try:
+        return number(float(text) if "." in text or "e" in text else int(text))
+    except ValueError:
+        return text
+
+
+def losses(sides: Sides) -> None:
+    """Curves and last losses of each model."""
+    parts.label("Validation loss")
+    models = sides.models("train")
+    if not models:
+        parts.empty("No losses", "None of these runs has trained a model yet.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        model = one_of("Model", models, "model")
+        axis = one_of("Against", list(AXES), "against")
+    stage = f"train_{model}"
+    comparison = sides.compare(stage, compare_losses)
+    if comparison.reason:
+        st.info(plain(comparison.reason), icon=":material/balance:")
+    if comparison.measure == NATS:
+        drawn = curves(sides, stage, AXES[axis])
+        if drawn:
+            charts.show(
+                charts.compared(drawn, sides.names, axis),
+                "compare_loss",
+                f"Validation loss of {model} against {axis}",
+                image=True,
+            )
+        else:
+            st.caption("No curve: a run needs two validations.")
+    finals(sides, models)
+
+
+def one_of(label: str, options: Sequence[str], key: str) -> str:
+    """A choice that stands in the page's address; none is shown if there is only one option."""
+    if len(options) == 1:
+        return options[0]
+    return st.segmented_control(
+        label, options, default=options[0], required=True, key=key, label_visibility="collapsed", **BOUND
+    )
+
+
+def curves(sides: Sides, stage: str, total: str) -> list[tuple[int, Any, list[float]]]:
+    """(place of the side, curve, x) for all runs. Every step takes equally many FLOPs and about as long as any other, so x
+    follows from the total that the stage logged."""
+    found = []
+    for place, group in enumerate(sides.groups):
+        for one in group.members:
+            record = one.stages.get(stage)
+            for curve in reads.curves({stage: record}) if record else []:
+                if curve.figure != "validation_loss" or not curve.x[-1]:
+                    continue
+                end = record.metrics.get(total) if record and total != "tokens" else curve.x[-1]
+                if end:
+                    found.append((place, curve, [end * x / curve.x[-1] for x in curve.x]))
+    return found
+
+
+def finals(sides: Sides, models: Sequence[str]) -> None:
+    """The last figure of each model by side; a difference from the baseline only where they may be compared."""
+    rows = []
+    for model in models:
+        comparison = sides.compare(f"train_{model}", compare_losses)
+        if not comparison.measure:
+            continue
+        name = results.LOSS if comparison.measure == NATS else results.BITS
+        rows.append([f"{html(model)}, {name}", *last_cells(sides, f"{model} {name}", comparison)])
+    if rows:
+        parts.table(["Last validation", *sides.header()], rows, "pf-numbers")
+        st.caption(
+            "With several seeds: mean ± one standard deviation, then the difference from the baseline with its 95% interval over "
+            "seeds. One seed a side says nothing about chance, so neither is called better."
+        )
+
+
+def last_cells(sides: Sides, figure: str, comparison: Comparison) -> list[str]:
+    cells, texts = [], []
+    base = sides.groups[0]
+    for group in sides.groups:
+        value, spread = group.figures.get(figure), group.spread(figure)
+        if value is None:
+            cells.append("-")
+            texts.append("")
+            continue
+        shown = f"{value:.4f}" + (f" <small>± {spread:.4f}</small>" if spread is not None else "")
+        if group is not base and comparison.fair and figure in base.figures:
+            pairs = list(zip(group.all(figure), base.all(figure), strict=False))
+            if len(pairs) == len(group.members) == len(base.members) > 1:
+                row = paired([[ours - theirs for ours, theirs in pairs]]).record() | {"needed": None}
+                shown += f"<br><small>{verdict(row, True)}{html(words(row, 4))}</small>"
+            else:
+                shown += f"<br><small>{value - base.figures[figure]:+.4f}</small>"
+        cells.append(shown)
+        texts.append(str(value))
+    sides.rows.append(["last validation", figure, *texts])
+    return cells
+
+
+def words(row: Mapping[str, Any], digits: int = 3) -> str:
+    return difference_words(row, digits).replace("not distinguishable", NOT_APART)
+
+
+def verdict(row: Mapping[str, Any], lower: bool) -> str:
+    """Whether a side is better than the baseline; empty if the two are not told apart."""
+    if not told_apart(row):
+        return ""
+    return "<b>better</b> " if (row["value"] < 0) == lower else "worse "
+
+
+def exam(sides: Sides) -> None:
+    """Scores of a model, and the paired difference of each side from the baseline."""
     parts.label("Exam")
-    if not everything:
+    models = sides.models("benchmark")
+    if not models:
         parts.empty("No scores", "None of these runs has benchmarked a model yet.")
         return
-    comparison = compare_scores(
-        {names[r.id]: basis(stages[r.id], "benchmark") for r in chosen if by_run[r.id]}, "Exam scores"
-    )
-    if comparison.reason:
-        st.caption(plain(comparison.reason))
+    stages = {model: f"benchmark@{model}" for model in models}
+    found = {model: _scores(sides, stage) for model, stage in stages.items()}
+    everything = [score for of_model in found.values() for side in of_model for score in side]
+    groups = [name for name in ("overall", "categories", "tasks") if any(s.group == name for s in everything)]
+    metrics = [name for name in METRICS if any(s.metric == name for s in everything)]
+    if not groups or not metrics:
+        parts.empty("No scores", "The benchmarks of these runs logged no score.")
         return
-    group, metric = exam_choice(everything)
-    columns = [
-        (record, model)
-        for record in chosen
-        for model in dict.fromkeys(s.model for s in everything)
-        if any(s.model == model for s in by_run[record.id])
-    ]
-    place = {record.id: i for i, record in enumerate(chosen)}
-    head = [f"{parts.swatch(place[r.id])}{html(names[r.id])}<br><b>{html(model)}</b>" for r, model in columns]
-    found = {(run, s.model, s.group, s.name): s for run, of_run in by_run.items() for s in of_run if s.metric == metric}
-    rows = []
-    for of_group, name in dict.fromkeys((s.group, s.name) for s in everything if s.group in ("overall", group)):
-        row = [found.get((record.id, model, of_group, name)) for record, model in columns]
-        if any(row):
-            rows.append([html(name.replace("_", " ")) or "<b>all tasks</b>", *cells(row, metric)])
-    parts.table([METRICS[metric], *head], rows, "pf-numbers")
-    better = "lowest" if metric in LOWER_IS_BETTER else "highest"
-    st.caption(
-        "± is one standard error, in brackets that of families of exercises drawn at random. The "
-        f"{better} value of each row is bold if it is more than two standard errors of the difference from every other; the "
-        f"leaderboard has the paired differences, which are more precise. {LEGEND[0].upper()}{LEGEND[1:]}."
-    )
-
-
-def exam_choice(everything: list[Score]) -> tuple[str, str]:
-    """The chosen rows (categories or tasks) and figure."""
-    options = {"label_visibility": "collapsed", "required": True}
-    groups = [g for g in ("categories", "tasks") if any(s.group == g for s in everything)]
-    metrics = [m for m in METRICS if any(s.metric == m for s in everything)]
-    with st.container(horizontal=True):
-        group = (
-            st.segmented_control("Rows", groups, default=groups[0], key="compare_group", **options) if groups else ""
-        )
-        metric = metrics[0]
-        if len(metrics) > 1:
-            metric = st.segmented_control(
-                "Figure", metrics, default=metric, format_func=METRICS.get, key="compare_metric", **options
-            )
-    return group, metric
-
-
-def cells(row: list[Score | None], metric: str) -> list[str]:
-    """Figures with their standard errors and what they detect; the best in bold if it can be distinguished from the others."""
-    known = [score for score in row if score]
-    best = best_of([score.value for score in known], metric in LOWER_IS_BETTER)
-    of_best = next((score.stderr or 0.0 for score in known if score.value == best), 0.0)
-    if any(best != s.value and abs(s.value - (best or 0.0)) <= 2 * math.hypot(of_best, s.stderr or 0.0) for s in known):
-        best = None
-    texts = []
-    for score in row:
-        if score is None:
-            texts.append("-")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        group = one_of("Rows", groups, "rows")
+        metric = one_of("Figure", metrics, "figure")
+    rows, said = [], []
+    for model, stage in stages.items():
+        comparison = sides.compare(stage, partial(compare_scores, what=f"Exam scores of {model}"))
+        if comparison.reason:
+            said.append(comparison.reason)
             continue
-        error = error_words(score.stderr, score.clustered_stderr, score.clusters)
-        chance = from_chance(score.chance_stderr) if metric == "acc" else None
-        detects = score_words(chance, from_another(score.stderr))
-        small = f" <small>{html(error.strip())}{f'<br>detects {detects}' if detects else ''}</small>"
-        texts.append(parts.bold(f"{score.value:.3f}", score.value == best) + (small if error else ""))
-    return texts
+        examples = _examples(sides, stage, metric)
+        for name in dict.fromkeys(
+            s.name for side in found[model] for s in side if s.group == group and s.metric == metric
+        ):
+            wanted = [
+                [s for s in side if (s.group, s.name, s.metric) == (group, name, metric)] for side in found[model]
+            ]
+            title = f"{html(model)}" + (f", {html(name.replace('_', ' '))}" if name else "")
+            task = {name} if group == "tasks" else None
+            rows.append(
+                [title, *score_cells(sides, title, wanted, examples if group != "categories" else [], metric, task)]
+            )
+    for reason in said:
+        st.info(plain(reason), icon=":material/balance:")
+    if rows:
+        parts.table([METRICS[metric], *sides.header()], rows, "pf-numbers")
+        st.caption(
+            "± is one standard error. Below it the difference from the baseline on the same questions, its 95% interval, and the "
+            "smallest true difference that these questions detect in 8 of 10 cases. "
+            f"“{NOT_APART.capitalize()}” means that the interval contains 0."
+        )
 
 
-def best_of(values: list[float], lower: bool) -> float | None:
-    """The best of several values, if it is better than all others."""
-    best = (min if lower else max)(values, default=None)
-    return best if best is not None and len(values) > 1 and values.count(best) == 1 else None
+def _scores(sides: Sides, stage: str) -> list[list[Score]]:
+    """The scores of a stage by side, of all its runs."""
+    return [
+        [s for one in group.members if stage in one.stages for s in scores({stage: one.stages[stage]})]
+        for group in sides.groups
+    ]
+
+
+def _examples(sides: Sides, stage: str, metric: str) -> list[list[Any]]:
+    """The scored examples of each run by side; nothing for runs that did not keep them."""
+    return [
+        [kept for one in group.by_seed if stage in one.stages and (kept := reads_examples(one.stages[stage], metric))]
+        for group in sides.groups
+    ]
+
+
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs={Record: lambda record: record.id})
+def reads_examples(record: Record, metric: str) -> Any:
+    """The scored examples of a benchmark stage, which never change; empty if there are none."""
+    return reads.mlflow(lambda records: records.examples(record, [metric])).get(metric, {})
+
+
+def score_cells(
+    sides: Sides,
+    title: str,
+    wanted: Sequence[Sequence[Score]],
+    examples: Sequence[Sequence[Any]],
+    metric: str,
+    tasks: Any,
+) -> list[str]:
+    """A score by side, and its paired difference from the baseline."""
+    cells, texts = [], []
+    for place, known in enumerate(wanted):
+        if not known:
+            cells.append("-")
+            texts.append("")
+            continue
+        value = sum(score.value for score in known) / len(known)
+        one = known[0]
+        error = (
+            error_words(one.stderr, one.clustered_stderr, one.clusters)
+            if len(known) == 1
+            else f" mean of {len(known)} seeds"
+        )
+        cell = f"{value:.3f} <small>{html(error.strip())}</small>"
+        text = f"{value}"
+        if place and examples and examples[0] and examples[place]:
+            row = difference(examples[place], examples[0], tasks)
+            if row:
+                said = words(row)
+                cell += f"<br><small>{verdict(row, metric in LOWER_IS_BETTER)}{html(said)}</small>"
+                text += f" ({said})"
+        cells.append(cell)
+        texts.append(text)
+    sides.rows.append([f"exam {METRICS[metric]}", title, *texts])
+    return cells
+
+
+def as_csv(rows: Rows) -> str:
+    """The page as a table. A cell that a spreadsheet would run as a formula gets a quote in front."""
+    with io.StringIO(newline="") as text:
+        writer = csv.writer(text)
+        writer.writerows(
+            [[f"'{cell}" if cell[:1] in "=@+-" and not _is_number(cell) else cell for cell in row] for row in rows]
+        )
+        return text.getvalue()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def page() -> None:
-    parts.heading("Compare", "Differing parameters, training curves and scores of several runs.")
+    parts.heading("Compare")
     with banner.shielded("Runs"):
-        parents = reads.parents()
-        if not parents:
-            parts.empty("Nothing to compare yet", "Runs appear here when MLflow has a record of them.")
+        runs = reads.recent(results.RUNS)
+        if not runs:
+            parts.empty("Nothing to compare yet", "Start a run on the page New run.")
             return
-        chosen = pick(parents)
+        with st.container(horizontal=True, vertical_alignment="center", key="pf-compare-head"):
+            chosen = pick(runs)
+            fold = st.toggle(
+                "Fold seeds",
+                value=True,
+                key="fold_seeds",
+                help="Runs that differ only in the seed become one column",
+                **BOUND,
+            )
+            download = st.empty()
         if not chosen:
-            parts.empty("No runs chosen", "Choose two or more runs above.")
+            parts.empty("No runs chosen", "Choose two or more runs above, or tick them on the page Runs.")
             return
-        names = parts.titles(chosen)
-        stages = {record.id: reads.stage_records(record) for record in chosen}
-        differing_parameters(chosen, stages, names)
-        losses(chosen, stages, names)
-        exam(chosen, stages, names)
+        found = results.of(chosen)
+        sides = Sides(results.folded(found) if fold else results.alone(found))
+        if len(sides.groups) == 1:
+            st.caption("One run, or runs that differ only in the seed: choose another one to compare with.")
+        differing(sides)
+        losses(sides)
+        exam(sides)
+        download.download_button(
+            "CSV", as_csv(sides.rows), "compare.csv", "text/csv", icon=":material/download:", on_click="ignore"
+        )
 
 
 page()

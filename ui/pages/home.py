@@ -122,8 +122,9 @@ def gain(decision: Mapping[str, Any]) -> str:
     loss = decision.get("loss")
     if not isinstance(loss, Mapping) or not isinstance(loss.get("value"), int | float):
         return ""
-    between = [loss.get(end) for end in ("low", "high")]
-    error = " [{:+.3f}, {:+.3f}]".format(*between) if all(isinstance(end, int | float) for end in between) else ""
+    low, high = loss.get("low"), loss.get("high")
+    known = isinstance(low, int | float) and isinstance(high, int | float)
+    error = f" [{low:+.3f}, {high:+.3f}]" if known else ""
     return f' <span class="pf-nowrap">loss {loss["value"]:+.3f}{error}</span>'
 
 
@@ -151,8 +152,8 @@ def health() -> None:
         ("Prefect", "away" if "Prefect" in away else "answers", "bad" if "Prefect" in away else "good"),
         (
             "Worker",
-            "unknown" if trouble else "waits for runs" if listening else "none is running",
-            "quiet" if trouble else "good" if listening else "warn",
+            "unknown" if trouble or "Prefect" in away else "waits for runs" if listening else "none is running",
+            "quiet" if trouble or "Prefect" in away else "good" if listening else "warn",
         ),
         ("MLflow", "away" if "MLflow" in away else "answers", "bad" if "MLflow" in away else "good"),
     ]

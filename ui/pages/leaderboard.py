@@ -97,6 +97,7 @@ def best_of(cells: Sequence[Mapping[str, Any]], lower: bool) -> float | None:
 
 
 def table(board: Mapping[str, Any], columns: Sequence[Column], places: Mapping[str, int]) -> None:
+    columns = sorted(columns, key=lambda column: not column[MEASURED])  # a phone shows the first ones
     rows = rows_in(board, columns)
     bold = {}
     for column in columns:

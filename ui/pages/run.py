@@ -22,8 +22,8 @@ CURVES = {  # metric: name, unit, and what to know about it
     "loss": (
         "Training loss",
         "nats per token",
-        "On the text that the model is reading, much of it exercises, which are easier than your text. It is no measure beside "
-        "the validation loss.",
+        "On the text that the model is reading, much of it exercises, which are easier than your text. Do not compare it with the "
+        "validation loss.",
     ),
     "learning_rate": ("Learning rate", "", ""),
     "gradient_norm": ("Gradient norm", "before clipping", ""),
@@ -102,10 +102,10 @@ def header(run: FlowRun) -> None:
             cancel_control(run)
     started = f"started {ago(run.started)}, {duration(run.seconds)}" if run.started else "not started yet"
     by = next((f"by {act.by}, " for act in reads.acts(run.id) if act.what == "launch"), "")
-    changed = "".join(f"<code>{html(words, 300)}</code>" for words in parts.changes(run)) or "<span>defaults</span>"
+    changed = "".join(f"<code>{html(words, 300)}</code>" for words in parts.changes(run)) or "<span>nothing</span>"
     st.html(
         f'<div class="pf-dim pf-under"><span>{html(flow_titles()[run.flow].capitalize())}, {html(by)}'
-        f'<span title="{html(clock(run.started))}">{started}</span></span><div class="pf-changed">{changed}</div></div>'
+        f'<span title="{html(clock(run.started))}">{started}</span></span><div class="pf-changed">Changed: {changed}</div></div>'
     )
     if trouble := st.session_state.pop("run_trouble", ""):
         parts.error(trouble)
@@ -191,7 +191,7 @@ def growth(board: Mapping[str, Any]) -> str:
     for found in board.get("exam_differences") or []:
         if found.get("against") == "small":
             said.append(
-                f"On the exam, {html(found['of'], 40)} minus small is {html(difference_words(found), 120)}, paired."
+                f"On the exam, {html(found['of'], 40)} minus small is {html(difference_words(found), 160)} (paired)."
             )
     new = ((board.get("transfer") or {}).get("growth") or {}).get("new") or {}
     if isinstance(new.get("share"), int | float):
@@ -221,7 +221,7 @@ def models(board: Mapping[str, Any]) -> None:
         )
     head = ["", "Parameters", "Tokens", "Held-out loss", "Bits per byte", "Exam accuracy"]
     parts.table(head, rows, "pf-numbers")
-    first = next(iter(board.get("models") or []), {})
+    first: Mapping[str, Any] = next(iter(board.get("models") or []), {})
     guess = figure(first.get("chance"), ".3f")
     st.caption(
         f"Held-out loss in nats per token, fewer are better. ± one standard error; guessing gives {guess}. Control: the larger "

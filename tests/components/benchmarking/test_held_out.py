@@ -17,9 +17,10 @@ from components.tokens import Tokens
 from components.tracking import Tracker, weights_sha256
 
 
-def rate(home: Path, model: Path, output: Path, kilobytes: int = 200) -> dict[str, Any]:
+def rate(home: Path, model: Path, output: Path, kilobytes: int = 200, kinds: str = held_out.OWN) -> dict[str, Any]:
     params = check_params({"promotion": {"held_out_kilobytes": kilobytes}})
-    summary = held_out.run({"checkpoint": model, "tokens": home / "data/tokens"}, {"output": output}, params, Tracker())
+    inputs = {"checkpoint": model, "tokens": home / "data/tokens", "kinds": kinds}
+    summary = held_out.run(inputs, {"output": output}, params, Tracker())
     return json.loads(output.read_text()) | {"summary": summary}
 
 
@@ -67,6 +68,13 @@ def test_fewer_kilobytes_are_fewer_documents_evenly_spread(home: Path, tmp_path:
     assert 1 <= len(few["documents"]) < len(whole["documents"])
     assert set(few["documents"]) < set(whole["documents"])
     assert few["text_sha256"] != whole["text_sha256"]
+
+
+def test_all_kinds_are_rated_if_asked_for(home: Path, tmp_path: Path) -> None:
+    found = rate(home, home / "models/small", tmp_path / "all.json", 100_000, held_out.ALL)
+    rows = Tokens.open(home / "data/tokens").split("validation").documents.to_pylist()
+    assert found["documents"] == list(dict.fromkeys(row["id"] for row in rows))
+    assert GENERATED & {row["kind"] for row in rows}
 
 
 def test_a_folder_without_tokens_is_refused(home: Path, tmp_path: Path) -> None:

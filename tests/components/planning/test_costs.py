@@ -1,6 +1,7 @@
 """A plan's figures: what they follow from, that more work costs more, and that published runs come out as published."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def changed(tokens: int) -> Params:
     return given.model_copy(update={"small": given.small.model_copy(update={"tokens": tokens})})
 
 
-def test_every_stage_of_the_pipeline_has_rates(root) -> None:
+def test_every_stage_of_the_pipeline_has_rates(root: Path) -> None:
     stages = YAML(typ="safe").load((root / "dvc.yaml").read_text())["stages"]
     names = [
         f"{name}@{model}" if model else name
@@ -183,7 +184,7 @@ def test_every_known_machine_has_a_dated_price() -> None:
         assert known.priced.startswith("20")
 
 
-def test_a_machine_of_a_file(tmp_path) -> None:
+def test_a_machine_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nflops: 1e14\nmemory_gb: 24\ndevices: 2\n")
     assert machine(str(file)) == Machine("mine", 1e14, 24e9, None, "", 2)
@@ -207,7 +208,7 @@ def test_an_unknown_machine_is_refused_with_those_that_there_are(text: str) -> N
         "5\n",
     ],
 )
-def test_a_file_that_is_no_machine_is_refused(tmp_path, content: str) -> None:
+def test_a_file_that_is_no_machine_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(content)
     with pytest.raises(StepError, match=r"--on: .*mine\.yaml"):

@@ -59,6 +59,27 @@ def test_halving_stops_the_worse_on_whole_schedules():
     assert {seed for _, seed, share in bowl.calls if share < 1} == {1}
 
 
+@pytest.mark.parametrize("changes", [{}, {"rungs": 2}, {"method": "optuna", "runs": 5}])
+def test_a_configuration_that_fails_is_left_out_with_its_reason(changes):
+    bowl = Bowl()
+
+    def measure(one, seed, share):
+        if one.get("training.weight_decay") == 0.8:
+            raise StepError("the loss became NaN or infinite")
+        return bowl(one, seed, share)
+
+    found = carry_out(asked(**changes), 1, measure, lambda _: None)
+    assert set(found["failed"]) <= {"training.weight_decay=0.8"}
+    assert changes.get("method") or "NaN" in found["failed"]["training.weight_decay=0.8"]
+    assert "training.weight_decay=0.8" not in found["folded"]["ranked"]
+    with pytest.raises(StepError, match="out of disk"):
+        carry_out(asked(**changes), 1, broken, lambda _: None)
+
+
+def broken(one, seed, share):
+    raise StepError("out of disk")
+
+
 @pytest.mark.parametrize("rungs", [1, 2])
 def test_optuna_finds_the_minimum_and_stops_the_hopeless(rungs):
     bowl = Bowl(noise=0.01)

@@ -10,7 +10,7 @@ from components.trials import budget
 from components.trials.figures import METRICS, Measurement, read, sealed_metric
 from components.trials.ledger import CONFIRMED, NOT_COMPARABLE, NOT_CONFIRMED, Ledger
 from components.trials.sequential import HOPELESS_NOW, UNDECIDED
-from components.trials.tries import BASE, OURS, carry_out, read_question, register
+from components.trials.tries import BASE, OURS, carry_out, close, read_question, register
 
 NOISE = [0.013, -0.008, 0.004, -0.011, 0.009, 0.001, -0.005, 0.007, 0.002]
 SOURCE = {"tree": "a" * 40, "commit": "b" * 40, "description": "HEAD"}
@@ -96,6 +96,21 @@ def test_an_interrupted_try_resumes_without_buying_a_seed_twice(ledger):
     assert [row["improvement"] for row in resumed.seeds] == [row["improvement"] for row in whole.seeds]
     assert resumed.verdict["text"] == whole.verdict["text"]
     assert len(world.calls) == 4 * len(whole.seeds) + 1  # the arm that had no partner is asked again
+
+
+def test_a_try_is_closed_with_a_reason_and_keeps_its_share(ledger):
+    world = World()
+    world.fail_at = 1
+    with pytest.raises(StepError, match="killed"):
+        asking(ledger, world)
+    with pytest.raises(StepError, match="the reason is empty"):
+        close(ledger, 1, " ")
+    assert close(ledger, 1, "its loss becomes NaN").verdict["outcome"] == "closed"
+    assert "**Closed.** its loss becomes NaN" in ledger.book.read_text()
+    with pytest.raises(StepError, match="try 1 is finished; expected an open try"):
+        close(ledger, 1, "again")
+    asking(ledger, World(), hypothesis="the next one")
+    assert ledger.tries()[1].registered["level"] == budget.level(1, 0)
 
 
 def test_levels_follow_the_budget_of_all_tries(ledger):

@@ -1,12 +1,16 @@
 """The growth law: the loss of a model of N parameters after D tokens, whatever it started from.
 
-    L(N, D) = E + A / N^a + B / (D + d)^b   from a random start (Hoffmann et al., arXiv 2203.15556, with d)
-    D = D2 + k T / (1 + T / D2)^g           after a start that is worth T tokens
+    L(N, D) = E + (A / N^a + B / (D + d)^b)^c   from a random start
+    D = k T + D2 / (1 + h T / D2)               after a start that is worth T tokens
+
+The first line is the form of Kaplan et al. (arXiv 2001.08361), with E and d added and the exponents left free: tokens help a larger
+model more. With c = 1 and d = 0 it is that of Hoffmann et al. (arXiv 2203.15556), in which a size is worth as much after few
+tokens as after many; the grid's models contradict that.
 
 D2 are the run's own tokens. A small model that is trained on starts with T = D1, the tokens that it has read. A grown model starts
 with the T tokens after which a model of its size would have the small model's loss: L(N, T) = L(Ns, D1). `k` is the
-share of that start which is kept when the learning rate rises again, one for each arm; `g` lets less of it be kept by a run
-that is short beside it, so that a short run after a mature start raises the loss.
+share of that start which is kept when the learning rate rises again: below 1, a short second stage raises the loss. `h`, one for
+each arm, makes the new tokens count for less in a run that is short beside its start.
 
 `d` flattens the first steps, in which the loss falls more slowly than the power law. N and D are in millions. Forms of other authors, for comparison on the same runs, are here too.
 """
@@ -68,14 +72,14 @@ CHINCHILLA = {"E": 1.5, "A": 0.5, "a": 0.4, "B": 1.0, "b": 0.4}
 def fresh(c: Mapping[str, float], parameters: ArrayLike, tokens: ArrayLike) -> Array:
     """Loss from a random start."""
     n, d = np.asarray(parameters, float), np.asarray(tokens, float)
-    return np.asarray(c["E"] + c["A"] / n ** c["a"] + c["B"] / (d + c.get("d", 0.0)) ** c["b"])
+    return np.asarray(c["E"] + (c["A"] / n ** c["a"] + c["B"] / (d + c.get("d", 0.0)) ** c["b"]) ** c.get("c", 1.0))
 
 
 def worth(c: Mapping[str, float], setting: Setting) -> Array:
     """The tokens, in millions, after which a model of the trained size has the small model's loss: no more than those that the
     small model has read, and none if a random start is as good."""
-    small_loss = fresh(c, setting.small, setting.small_tokens)
-    left = small_loss - c["E"] - c["A"] / np.asarray(setting.parameters, float) ** c["a"]
+    above = np.maximum(fresh(c, setting.small, setting.small_tokens) - c["E"], TINY)
+    left = above ** (1 / c.get("c", 1.0)) - c["A"] / np.asarray(setting.parameters, float) ** c["a"]
     left = np.maximum(left, TINY)  # an exponent of a fit's trial may round it to 0
     return np.maximum((c["B"] / left) ** (1 / c["b"]) - c.get("d", 0.0), 0.0)
 
@@ -86,8 +90,9 @@ def growth_law(c: Mapping[str, float], setting: Setting) -> Array:
     begun = start != SCRATCH
     source = np.where(begun, setting.small_tokens, 1.0), np.where(begun, setting.small, setting.parameters)
     worthy = worth(c, setting._replace(small_tokens=source[0], small=source[1]))
-    kept = np.where(start == CONTINUED, c["k_continued"], c["k_exact"]) * begun
-    return fresh(c, setting.parameters, tokens + kept * worthy / (1 + worthy / tokens) ** c["g"])
+    slowed = np.where(start == CONTINUED, c["h_continued"], c["h_exact"])
+    later = c["k"] * worthy + tokens / (1 + slowed * worthy / tokens)
+    return fresh(c, setting.parameters, np.where(begun, later, tokens))
 
 
 def all_tokens(c: Mapping[str, float], setting: Setting) -> Array:
@@ -108,7 +113,12 @@ def saturating(c: Mapping[str, float], setting: Setting) -> Array:
     return np.where(begun, floor + later, fresh(c, setting.parameters, tokens))
 
 
-LAW = Form("growth law", CHINCHILLA | {"d": 0.1, "k_continued": 0.7, "k_exact": 0.7, "g": 0.3}, growth_law, {"g": 1.0})
+LAW = Form(
+    "growth law",
+    CHINCHILLA | {"c": 0.7, "d": 0.1, "k": 0.9, "h_continued": 0.3, "h_exact": 0.5},
+    growth_law,
+    {"c": 3.0, "k": 1.0},
+)
 OTHERS = (
     Form("Chinchilla, all tokens", CHINCHILLA, all_tokens, {}),
     Form(

@@ -14,7 +14,18 @@ from components.study.growth.law.grid import Grid, read_grid
 from components.study.growth.law.runs import Place, places, read_runs
 
 SIZES = {"0.16M": 158_464, "0.28M": 283_000, "0.46M": 463_744}
-TRUE = {"E": 1.6, "A": 0.5, "a": 0.5, "B": 1.2, "b": 0.4, "d": 0.05, "k_continued": 0.7, "k_exact": 0.8, "g": 0.3}
+TRUE = {
+    "E": 1.6,
+    "A": 0.5,
+    "a": 0.5,
+    "B": 1.2,
+    "b": 0.4,
+    "c": 0.8,
+    "d": 0.05,
+    "k": 0.9,
+    "h_continued": 0.3,
+    "h_exact": 0.6,
+}
 PLAN = """
 shapes:
   0.16M: {hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2}

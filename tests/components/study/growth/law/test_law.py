@@ -22,7 +22,18 @@ from components.study.growth.law.runs import Measured, held_out_places, place_of
 from components.tracking import Tracker
 
 ROOT = Path(__file__).parents[5]
-TRUE = {"E": 1.6, "A": 0.5, "a": 0.5, "B": 1.2, "b": 0.4, "d": 0.05, "k_continued": 0.7, "k_exact": 0.8, "g": 0.3}
+TRUE = {
+    "E": 1.6,
+    "A": 0.5,
+    "a": 0.5,
+    "B": 1.2,
+    "b": 0.4,
+    "c": 0.8,
+    "d": 0.05,
+    "k": 0.9,
+    "h_continued": 0.3,
+    "h_exact": 0.6,
+}
 POSITIVE = st.floats(0.05, 20)
 
 
@@ -70,8 +81,8 @@ def test_a_run_is_set_apart_if_only_cells_set_apart_need_it(grid: Grid) -> None:
 
 def test_a_cell_takes_the_rates_of_the_nearest_swept_one() -> None:
     grid = read_grid(ROOT / "studies" / "law" / "grid.yaml")
-    assert grid.stages["S0"].nearest(Cell(2_700_000, 60_000)) == grid.stages["S0"].swept[1]
-    assert grid.stages["S0"].nearest(Cell(100_000, 60_000)) == grid.stages["S0"].swept[0]
+    assert grid.stages["S0"].nearest(Cell(2_700_000, 60_000)) == Cell(2_700_000, 150_000)
+    assert grid.stages["S0"].nearest(Cell(100_000, 60_000)) == Cell(100_000, 60_000)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +159,7 @@ def test_a_fit_finds_a_known_law_and_predicts_cells_set_apart(records: Path, gri
     assert judged.pair < 0.02
     assert judged.regret < 0.01
     fitted = fit(LAW, measured, draws=12)
-    assert fitted.record()["k_exact"]["value"] == pytest.approx(0.8, abs=0.1)
+    assert fitted.record()["k"]["value"] == pytest.approx(0.9, abs=0.1)
     assert fitted.loss_noise == pytest.approx(0.005, rel=1.0)
     for other in OTHERS:
         theirs = judge(fit(other, measured.part(held_out=False), draws=2), measured)
@@ -157,7 +168,7 @@ def test_a_fit_finds_a_known_law_and_predicts_cells_set_apart(records: Path, gri
 
 def test_too_few_runs_are_refused(records: Path, grid: Grid) -> None:
     measured = read_runs(records, grid.part(predicted=False))
-    with pytest.raises(StepError, match="5 finished training runs are too few for the 9 coefficients"):
+    with pytest.raises(StepError, match="5 finished training runs are too few for the 10 coefficients"):
         fit(LAW, Measured.of(measured.runs[:5]))
 
 

@@ -1,0 +1,219 @@
+"""A panel without servers: clients that answer from lists, and a page opened with them."""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from components.results.examples import Examples
+from flows.client import Curve, FlowRun, Launch, Record, Unavailable, access
+from ui import reads
+
+NOW = datetime.now(UTC)
+DOWN = "No Prefect server answers at http://127.0.0.1:4200. Start the platform with `make up`."
+SAME = {"tokenizer": "t", "documents": "d", "targets": "m", "questions": "q", "protocol": "p"}
+
+
+def flow_run(name: str, kind: str = "COMPLETED", **changes: Any) -> FlowRun:
+    values = {"state": kind.title(), "message": "", "overrides": {}, "profile": None} | changes
+    started = NOW - timedelta(minutes=5)
+    return FlowRun(
+        f"id-{name}".replace(", ", "-").replace(" ", "-"),
+        name,
+        kind=kind,
+        created=started,
+        started=started,
+        seconds=90.0,
+        **values,
+    )
+
+
+def record(key: str, stage: str, of: str = "", metrics: Mapping[str, float] = {}, **tags: str) -> Record:
+    given = {"stage": stage, "prefect.flow_run_id": of} | tags
+    return Record(key, stage or key, "FINISHED", NOW, "1", given, {}, dict(metrics))
+
+
+class Lists:
+    """Stands for both `flows.client.Runs` and `flows.client.Records`.
+
+    Attributes:
+        measured_on: by run, what differs from SAME.
+        scores: by run and model, the score of each question of five tasks.
+        done: the acts it was asked for.
+    """
+
+    address = "http://127.0.0.1:4200"
+
+    def __init__(self, *runs: FlowRun) -> None:
+        self.all = list(runs)
+        self.losses: dict[str, dict[str, float]] = {}
+        self.scores: dict[tuple[str, str], Sequence[float]] = {}
+        self.measured_on: dict[str, dict[str, str]] = {}
+        self.done: list[tuple[str, Any]] = []
+
+    def ready(self, flow: str = "pipeline") -> bool:
+        return True
+
+    def recent(self, limit: int) -> list[FlowRun]:
+        return self.all
+
+    def upcoming(self, limit: int) -> list[FlowRun]:
+        return []
+
+    def usual_seconds(self) -> dict[str, float]:
+        return {}
+
+    def file(self, *_: str) -> str:
+        return ""
+
+    def document(self, *_: Any) -> None:
+        return None
+
+    def get(self, run_id: str) -> FlowRun | None:
+        return next((run for run in self.all if run.id == run_id), None)
+
+    def stages(self, *_: Any) -> Any:
+        return [] if isinstance(_[0], str) else {}
+
+    def outputs(self, run_id: str) -> dict[str, dict[str, str]]:
+        return {}
+
+    def logs(self, *_: Any) -> list[Any]:
+        return []
+
+    def launch(self, wanted: Launch) -> FlowRun:
+        self.done.append(("launch", replace(wanted, overrides=dict(wanted.overrides))))
+        made = flow_run(wanted.name or "new-run", "SCHEDULED", overrides=dict(wanted.overrides))
+        self.all.insert(0, made)
+        return made
+
+    def change(self, run: FlowRun) -> None:
+        self.done.append(("change", run))
+        self.all = [run if one.id == run.id else one for one in self.all]
+
+    def delete(self, which: Any) -> None:
+        self.done.append(("delete", which if isinstance(which, str) else which.id))
+        self.all = [one for one in self.all if one.id != which]
+
+    def rename(self, record: Record, name: str) -> None:
+        self.done.append(("rename", name))
+
+    def parents(self, limit: int = 100) -> list[Record]:
+        return [record(f"mlflow-{run.name}", "", run.id) for run in self.all]
+
+    def parent_of(self, run_id: str) -> Record | None:
+        return next((one for one in self.parents() if one.tags["prefect.flow_run_id"] == run_id), None)
+
+    def link(self, record: Record) -> str:
+        return ""
+
+    def measured(self, limit: int = 1000) -> list[Record]:
+        found = []
+        for run in self.all:
+            on = json.dumps(SAME | self.measured_on.get(run.name, {}))
+            for model, loss in self.losses.get(run.name, {}).items():
+                figures = {"validation_loss": loss, "bits_per_byte": loss / 2, "flops": 2e9, "seconds": 50.0}
+                found.append(record(f"{run.name}-train-{model}", f"train_{model}", run.id, figures, measured_on=on))
+            for (name, model), values in self.scores.items():
+                if name == run.name:
+                    whole = {"value": sum(values) / len(values), "stderr": 0.1, "n": float(len(values))}
+                    figures = {f"overall.acc.{key}": value for key, value in whole.items()}
+                    found.append(record(f"{name}-exam-{model}", f"benchmark@{model}", run.id, figures, measured_on=on))
+        return found
+
+    def examples(self, record: Record, metrics: Collection[str]) -> dict[str, Examples]:
+        name, _, model = record.id.partition("-exam-")
+        values = self.scores[name, model]
+        keys = [(f"task {5 * place // len(values)}", str(place)) for place in range(len(values))]
+        return {"acc": {key: (float(value), None) for key, value in zip(keys, values, strict=True)}}
+
+    def curves(self, record: Record, *_: Any) -> list[Curve]:
+        loss = record.metrics["validation_loss"]
+        x = tuple(1.5e6 * step / 12 for step in range(13))
+        return [Curve(record.stage, "validation_loss", x, tuple(loss + 4 * 0.6**step for step in range(13)), "tokens")]
+
+
+class Dead(Lists):
+    def recent(self, limit: int) -> list[FlowRun]:
+        raise Unavailable(DOWN)
+
+    def ready(self, flow: str = "pipeline") -> bool:
+        raise Unavailable(DOWN)
+
+
+def history() -> Lists:
+    """Runs as a person has them after some days: seeds, a failure, one with another tokenizer, one under way."""
+    minutes = iter(range(20, 10_000, 95))
+
+    def made(name: str, kind: str = "COMPLETED", **changes: Any) -> FlowRun:
+        began = NOW - timedelta(minutes=next(minutes))
+        return replace(
+            flow_run(name, kind, **changes), created=began, started=began, seconds=60 * 9 + 7 * len(name) ** 1.7
+        )
+
+    wide = {"large.model.hidden_size": 192, "training.beta2": 0.98}
+    lists = Lists(
+        made("quiet-falcon", "RUNNING", overrides={"seed": 4, **wide}),
+        made("wider, seed 3", overrides={"seed": 3, **wide}, tags=("wide",)),
+        made("wider, seed 2", overrides={"seed": 2, **wide}, tags=("wide",)),
+        made("wider", overrides={"seed": 1, **wide}, tags=("wide",), note="Does width carry more than depth?"),
+        made("amber-lynx", "FAILED", overrides={"synthesis.chapters": 1200}),
+        made("own notes", text="/home/me/notes", size="1M", tags=("mine",)),
+        made("baseline, seed 3", overrides={"seed": 3}, tags=("baseline",)),
+        made("baseline, seed 2", overrides={"seed": 2}, tags=("baseline",)),
+        made("baseline", overrides={"seed": 1}, tags=("baseline",)),
+        made("calm-wren", "CANCELLED"),
+    )
+    lifts = {"wider": 0.12, "baseline": 0.0, "own notes": 0.4}
+    for place, run in enumerate(lists.all):
+        lift = next((value for name, value in lifts.items() if run.name.startswith(name)), None)
+        if lift is None:
+            continue
+        noise = place * 7 % 5 / 100
+        lists.losses[run.name] = {"large": 2.71 - lift + noise, "small": 3.02 + noise / 2, "control": 2.83 + noise}
+        for model, right in (("large", 47 + 90 * lift), ("small", 40), ("control", 44)):
+            hard = [question * 37 % 100 for question in range(100)]
+            lists.scores[run.name, model] = [float(one + (one * place) % 9 < right) for one in hard]
+    lists.measured_on["own notes"] = {"tokenizer": "other", "questions": "other", "documents": "other"}
+    return lists
+
+
+Open = Callable[..., AppTest]
+
+
+def opener(monkeypatch: pytest.MonkeyPatch, root: Any) -> Iterator[Open]:
+    """Opens a page with a `Lists` and query parameters, logged in as operator or as somebody else."""
+
+    def open_it(page: str, lists: Lists, role: str = access.OPERATOR, **query: str) -> AppTest:
+        monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role})
+        monkeypatch.setattr(reads, "runs", lambda: lists)
+        monkeypatch.setattr(reads, "records", lambda: lists)
+        monkeypatch.setattr("ui.acts.record", lambda *_: None)
+        at = AppTest.from_file(str(root / "ui" / "app.py"), default_timeout=120)
+        at.run()  # the pages are known once the first has been shown
+        at.query_params.clear()
+        for name, value in query.items():
+            at.query_params[name] = value
+        at.switch_page(f"pages/{page}.py")
+        return settle(at.run())
+
+    st.cache_data.clear()
+    for service in reads.HEALTH.away:
+        reads.HEALTH.forget(service)
+    monkeypatch.chdir(root)
+    yield open_it
+    st.cache_data.clear()
+
+
+def settle(at: AppTest) -> AppTest:
+    assert not at.exception, [e.value for e in at.exception]
+    return at
+
+
+def html(at: AppTest) -> str:
+    return "\n".join(element.proto.body for element in at.get("html"))

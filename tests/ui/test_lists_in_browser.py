@@ -1,0 +1,81 @@
+"""Runs, Compare and New run in a real browser, on a made-up history without servers."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ui.conftest import free_port, start, stop, wait_for
+
+LOCAL = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/]|(data|blob|about):")
+COMPARE = "compare?runs=id-baseline,id-baseline-seed-2,id-baseline-seed-3,id-wider,id-wider-seed-2,id-wider-seed-3"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log, port = tmp_path_factory.mktemp("app") / "app.log", free_port()
+    app = str(Path(__file__).with_name("fake_app.py"))
+    given = ["--server.port", str(port), "--server.address", "127.0.0.1"]
+    process = start(
+        [sys.executable, "-m", "streamlit", "run", app, *given], {"PYTHONPATH": str(Path(__file__).parents[2])}, log
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop(process)
+    assert "Traceback" not in (said := log.read_text(encoding="utf-8")), said[-3000:]
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        made = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield made
+        made.close()
+
+
+def opened(browser: Any, address: str, width: int = 1280) -> Any:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.set_default_timeout(90_000)
+    page.on("request", lambda request: LOCAL.match(request.url) or pytest.fail(f"asked {request.url}"))
+    page.goto(address)
+    page.locator("h1").first.wait_for()
+    return page
+
+
+@pytest.mark.browser
+def test_runs_are_ticked_compared_and_opened(browser: Any, address: str) -> None:
+    page = opened(browser, f"{address}/runs")
+    table = page.get_by_test_id("stDataFrame")
+    table.wait_for()
+    for row in (2, 6):  # wider, seed 3; baseline, seed 3
+        table.click(position={"x": 16, "y": 33 * row + 16})
+        page.get_by_text(f"{row // 2 if row == 2 else 2} ticked").wait_for()
+    page.wait_for_timeout(7_000)  # two refreshes: the ticks stay
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("rowheader", name="training.beta2").wait_for()
+    assert "id-wider-seed-3" in page.url
+    page.goto(f"{address}/runs")
+    page.get_by_test_id("stDataFrame").click(position={"x": 90, "y": 33 + 16})
+    page.get_by_role("heading", name="quiet-falcon").wait_for()
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("path", ["runs", COMPARE, "new_run"])
+def test_a_phone_shows_no_page_wider_than_itself(browser: Any, address: str, path: str) -> None:
+    page = opened(browser, f"{address}/{path}", width=390)
+    page.get_by_role("rowheader", name="large").first.wait_for() if "compare" in path else page.wait_for_timeout(2_000)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    if path == "new_run":
+        page.get_by_role("button", name="Start the run").wait_for()
+        box = page.get_by_role("button", name="Start the run").bounding_box()
+        assert 0 <= box["y"] <= 900 - box["height"], "the button is in view without scrolling"
+    page.close()
