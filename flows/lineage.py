@@ -8,6 +8,7 @@ module opens it from the step's notes. This module adds the hashes that DVC comp
 import getpass
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,7 +100,8 @@ class Lineage:
             return
         for stage, outs in outcomes.items():
             hashes = json.dumps(dict(outs), sort_keys=True)[:TAG_LIMIT]
-            self._client.set_tag(self.run_id, f"dvc.{stage.replace('@', '/')}", hashes)  # MLflow refuses an @
+            key = re.sub(r"[^\w./ -]", "_", stage.replace("@", "/"), flags=re.ASCII)  # MLflow refuses other characters
+            self._client.set_tag(self.run_id, f"dvc.{key}", hashes)
         for name, value in metrics.items():
             self._client.log_metric(self.run_id, name, storable(value))
         close(self._client, self.run_id, status)
