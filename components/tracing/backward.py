@@ -16,7 +16,7 @@ from components.tracing.documents import CURATED, WRITTEN, exactly, find_sets, j
 from components.tracing.project import Project
 from components.tracing.runs import Run
 from components.tracing.starts import Start, questions
-from components.tracing.states import State, integers, read_columns
+from components.tracing.states import State, arrow, integers, read_columns
 
 GROUP = r"^(?P<group>https?://[^/]+|[^/:]+)"  # the part of a source that groups of documents share
 GATE = "validate_"
@@ -198,26 +198,22 @@ def _documents(project: Project, one: Checkpoint | None, shown: int, missing: li
     total: dict[str, Any] = {"of": one.path if one else "", "links": [], "groups": [], "shown": []}
     if one is None:
         return total
-    read: dict[str, np.ndarray] = {}
-    places: dict[tuple[str, int], Places] = {}
+    readings: dict[str, list[Reading]] = {}
     for via, lineage in one.links():
         reading = Reading.of(lineage)
-        tokens = project.tokens.get(reading.fingerprint) if reading else None
-        table = tokens.table("train", ["start", "length"]) if tokens else None
-        if reading is None or tokens is None or table is None:
+        if reading is None or reading.fingerprint not in project.tokens:
             missing.append(
                 f"the tokens that {via} has read are not on this machine; get them with: phiforge pull data/tokens"
             )
             continue
-        key = tokens.fingerprint, reading.length
-        if key not in places:
-            places[key] = Places.of(integers(table["start"]), integers(table["length"]), tokens, reading.length)
-        exposure = reading.exposure(tokens, places[key])
-        read[tokens.fingerprint] = read.get(tokens.fingerprint, 0) + exposure.by_document
-        total["links"].append({"via": via, "steps": reading.steps, "tokens": exposure.tokens})
-    for fingerprint, counts in read.items():
+        readings.setdefault(reading.fingerprint, []).append(reading)
+        total["links"].append({"via": via, "steps": reading.steps, "fingerprint": reading.fingerprint})
+    for fingerprint, several in readings.items():
         tokens = project.tokens[fingerprint]
-        names, by_document = _by_document(tokens, counts)
+        names, by_document, sums = _read(tokens, several, missing)
+        of_tokens = [link for link in total["links"] if link["fingerprint"] == fingerprint]
+        for link, count in zip(of_tokens, sums, strict=True):
+            link["tokens"] = count
         total["groups"] += _groups(project, tokens, names, by_document)
         total["shown"] += _most_read(project, tokens, names, by_document, shown)
     total["documents"] = sum(group["documents"] for group in total["groups"])
@@ -232,21 +228,32 @@ def _names(rows: pa.Table) -> pa.ChunkedArray:
     return pc.binary_join_element_wise(rows["id"], rows["kind"], nothing)
 
 
-def _by_document(tokens: TokenSet, read: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """Names (`_names`) of a stream's documents, and the tokens read of each, from those of each place."""
-    rows = tokens.table("train", ["id", "kind"])
-    assert rows is not None
+def _read(tokens: TokenSet, readings: list[Reading], missing: list[str]) -> tuple[pa.Array, np.ndarray, list[int]]:
+    """Names (`_names`) of the documents that runs have read, their tokens read together, and those of each run."""
+    rows = tokens.table("train", ["id", "kind", "start", "length"])
+    if rows is None:
+        missing.append(
+            f"{tokens.path} of the {tokens.state.title} is not on this machine; get it with: phiforge pull {tokens.path}"
+        )
+        return pa.array([], pa.string()), np.empty(0, dtype=np.int64), [0] * len(readings)
+    starts = integers(rows["start"])
+    touched = np.logical_or.reduce([reading.touched(tokens, starts) for reading in readings])
+    rows = rows.take(arrow(np.flatnonzero(touched)))
     keys = _names(rows).combine_chunks().dictionary_encode()
+    starts, lengths = integers(rows["start"]), integers(rows["length"])
+    exposures = [reading.exposure(tokens, Places.of(starts, lengths, tokens, reading.length)) for reading in readings]
+    read = np.sum([one.by_document for one in exposures], axis=0)
     sums = np.bincount(integers(keys.indices), weights=read, minlength=len(keys.dictionary))
-    return keys.dictionary, sums.astype(np.int64)
+    return keys.dictionary, sums.astype(np.int64), [one.tokens for one in exposures]
 
 
 def _most_read(
     project: Project, tokens: TokenSet, names: pa.Array, read: np.ndarray, shown: int
 ) -> list[dict[str, Any]]:
     """The documents that were read most, with the reason why each was kept."""
-    most = {names[int(at)].as_py(): int(read[at]) for at in np.argsort(-read, kind="stable")[:shown] if read[at]}
-    wanted = pa.array([*most], pa.string())
+    order = np.argsort(-read, kind="stable")[:shown]
+    wanted = names.take(arrow(order))
+    most = dict(zip(wanted.to_pylist(), read[order].tolist(), strict=True))
     found = [
         one | {"tokens_read": most[one["id"] + one["kind"]]}
         for place in find_sets(project.files, [tokens.state], (CURATED, WRITTEN))
@@ -259,7 +266,7 @@ def _groups(project: Project, tokens: TokenSet, names: pa.Array, by_document: np
     """Documents read and their tokens, by kind, source, licence and author; the most read first."""
     sets = find_sets(project.files, [tokens.state], (CURATED, WRITTEN))
     columns = ["id", "kind", "source", "license", "created_by"]
-    about = joined([one.read(columns) for one in sets], columns)
+    about = joined([one.read(columns, lambda rows: pc.is_in(_names(rows), names)) for one in sets], columns)
     place = pc.index_in(names, value_set=_names(about).combine_chunks())
     group = pc.struct_field(pc.extract_regex(about["source"], GROUP), "group")
     about = about.set_column(2, "source", group).drop(["id"]).take(place)

@@ -84,6 +84,15 @@ class Reading:
         before = sequences_before(initial_lineage(lineage), fingerprint, length, seed)
         return cls(fingerprint, seed, length, batch // length, steps, before)
 
+    def touched(self, tokens: TokenSet, starts: np.ndarray) -> np.ndarray:
+        """Which documents the run has read at all, bool (documents,), from the starts of all documents of the stream."""
+        stop = self.before + self.steps * self.batch
+        numbers = np.unique(tokens.order(self.length, self.seed).at(np.arange(self.before, stop)))
+        change = np.zeros(len(starts) + 1, dtype=np.int64)
+        np.add.at(change, np.searchsorted(starts, numbers * self.length, side="right") - 1, 1)
+        np.add.at(change, np.searchsorted(starts, (numbers + 1) * self.length - 1, side="right"), -1)
+        return np.cumsum(change)[:-1] > 0
+
     def exposure(self, tokens: TokenSet, places: "Places") -> "Exposure":
         """What the run has read of some documents, in places of sequences of `length` tokens."""
         order = tokens.order(self.length, self.seed)

@@ -99,33 +99,52 @@ def exactly(column: Any, text: str, after: str = "$", ignore_case: bool = False)
     return pc.match_substring_regex(column, pattern, ignore_case=ignore_case)
 
 
+def _once(column: Any, test: Callable[[Any], Any]) -> Any:
+    """A test of a column with few distinct values, made once for each of them."""
+    values = column.combine_chunks().dictionary_encode()
+    return test(values.dictionary).take(values.indices)
+
+
 def by_source(given: str) -> Condition:
     """Documents of a source, or below it: `python:json` also means `python:json.loads`."""
-    return lambda rows: exactly(rows["source"], given.rstrip(SEPARATORS), f"([{SEPARATORS}]|$)")
+    stem = given.rstrip(SEPARATORS)
+
+    def matches(rows: pa.Table) -> Any:
+        begins = _starts(rows["source"], stem)  # ten times as fast as the pattern
+        return exactly(rows["source"], stem, f"([{SEPARATORS}]|$)") if pc.any(begins).as_py() else begins
+
+    return matches
 
 
 def by_licence(given: str) -> Condition:
-    return lambda rows: exactly(rows["license"], given, ignore_case=True)
+    return lambda rows: _once(rows["license"], lambda values: exactly(values, given, ignore_case=True))
 
 
 def by_teacher(given: str) -> Condition:
     """Documents written by a teacher: `procedural`, `procedural/1`, or the name of a model."""
-    return lambda rows: pc.and_(
-        pc.match_substring(rows["created_by"], ":"),
-        pc.or_(
-            pc.or_(_starts(rows["created_by"], f"{given}:"), _starts(rows["created_by"], f"{given}/")),
-            pc.match_substring(rows["created_by"], f"/{given}:"),
-        ),
-    )
+
+    def matches(values: Any) -> Any:
+        named = pc.or_(_starts(values, f"{given}:"), _starts(values, f"{given}/"))
+        return pc.and_(pc.match_substring(values, ":"), pc.or_(named, pc.match_substring(values, f"/{given}:")))
+
+    return lambda rows: _once(rows["created_by"], matches)
 
 
 def by_prompt(given: str) -> Condition:
     """Documents written from a prompt: its id (`exercises`), or the hash of the prompt or of the request."""
-    found = lambda rows: pc.ends_with(rows["created_by"], f":{given}")  # noqa: E731
-    if len(given) < LEAST_DIGITS or not set(given) <= set("0123456789abcdef"):
-        return found
-    hashes = [f'"{key}": "{given}' for key in ("prompt_sha256", "request_sha256")]
-    return lambda rows: pc.or_(found(rows), pc.or_(*(pc.match_substring(rows["metadata"], text) for text in hashes)))
+
+    def matches(rows: pa.Table) -> Any:
+        found = _once(rows["created_by"], lambda values: pc.ends_with(values, f":{given}"))
+        if not is_hex(given):
+            return found
+        hashes = [f'"{key}": "{given}' for key in ("prompt_sha256", "request_sha256")]
+        return pc.or_(found, pc.or_(*(pc.match_substring(rows["metadata"], text) for text in hashes)))
+
+    return matches
+
+
+def is_hex(given: str, least: int = LEAST_DIGITS) -> bool:
+    return len(given) >= least and set(given) <= set("0123456789abcdef")
 
 
 FINDERS = {"document": by_id, "source": by_source, "licence": by_licence, "teacher": by_teacher, "prompt": by_prompt}

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from components.errors import StepError
 from components.files import read_json
 from components.tracing.checkpoints import LINEAGE, Checkpoint
-from components.tracing.documents import FINDERS, LEAST_DIGITS, drops, find_sets, needs
+from components.tracing.documents import FINDERS, drops, find_sets, is_hex, needs
 from components.tracing.kinds import FORWARD
 from components.tracing.project import Project
 from components.tracing.runs import FlowRun, Run, Version
@@ -19,7 +19,6 @@ from components.tracing.states import State
 from components.tracking import weights_sha256
 
 REGISTRY = "models:/"
-HEX = set("0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,12 @@ def resolve(project: Project, given: str, kind: str = "") -> Start:
     for _, find in ways:
         if start := find(project, given):
             return start
-    for name in [kind] if kind in FORWARD else [] if kind else FORWARD:
+    tried = FORWARD if is_hex(given) else FORWARD[1:]  # the first are documents, whose ids are hexadecimal
+    for name in [kind] if kind in FORWARD else [] if kind else tried:
         for place in find_sets(project.files, project.states):
             if place.read(needs(name), FINDERS[name](given)).num_rows:
                 return Start(name, given)
-        if name == "document" and _is_hex(given, LEAST_DIGITS) and _was_dropped(project, given):
+        if name == "document" and is_hex(given) and _was_dropped(project, given):
             return Start(name, given)
     looked = (
         f"a {kind}"
@@ -142,7 +142,7 @@ def _model(project: Project, given: str) -> Start | None:
     for state in project.states:
         if f"models/{given}" in state.outs:
             return Start("checkpoint", given, state, f"models/{given}")
-    return _by_weights(project, "checkpoint", given, given) if _is_hex(given, 64) else None
+    return _by_weights(project, "checkpoint", given, given) if is_hex(given, 64) else None
 
 
 def _run(project: Project, given: str) -> Start | None:
@@ -190,15 +190,11 @@ def questions(project: Project, given: str) -> Iterator[tuple[State, str, dict[s
 
 
 def _question(project: Project, given: str) -> Start | None:
-    if not _is_hex(given, 16) or len(given) > 16:
+    if not is_hex(given, 16) or len(given) > 16:
         return None
     for state, path, row in questions(project, given):
         return Start("question", given, state, path, question=row)
     return None
-
-
-def _is_hex(given: str, least: int) -> bool:
-    return len(given) >= least and set(given) <= HEX
 
 
 Find = Callable[[Project, str], Start | None]

@@ -185,6 +185,12 @@ def integers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
 
 
+def arrow(values: np.ndarray) -> pa.Array:
+    """Integers as a column. Not `pa.array`, which imports pandas."""
+    whole = np.ascontiguousarray(values, dtype=np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(whole), [None, pa.py_buffer(whole)])
+
+
 def merge(locks: Mapping[str, Mapping[str, Stage]]) -> dict[str, Stage]:
     """The stages of several dvc.lock files of one checkout, by path relative to it."""
     stages: dict[str, Stage] = {}

@@ -141,7 +141,7 @@ def test_mlflow_leads_from_a_run_to_hashes_commit_and_flow_run(by_flow: Path) ->
 TRACED = {  # what is traced, its kind, and the stage that its chain ends with
     "champion": ("version", "train_large"),
     "models:/phiforge/1": ("version", "train_large"),
-    "small": ("checkpoint", "train_small"),
+    "models/small": ("checkpoint", "train_small"),
     "models/control": ("checkpoint", "train_control"),
     "reports/scores/large/scores.json": ("score", "benchmark@large"),
     "reports/final": ("report", "report"),
@@ -156,7 +156,7 @@ def test_a_result_traces_back_to_its_run_and_documents(name: str, by_flow: Path)
 
     kind, last = TRACED[name]
     exam = (by_flow / "data/exam/letters.jsonl").read_text(encoding="utf-8")
-    run = next(run for run in read_runs(by_flow).pipelines if run.outputs)
+    run = next(run for run in read_runs(by_flow).pipelines if run.outputs and "workspace" not in run.tags)
     given = {"QUESTION": json.loads(exam.splitlines()[0])["id"], "FLOW RUN": run.tags["prefect.flow_run_id"]}.get(
         name, name
     )
@@ -168,14 +168,17 @@ def test_a_result_traces_back_to_its_run_and_documents(name: str, by_flow: Path)
     assert found["source"]["commit"] == run.tags["git.commit"]
     assert found["parameters"]["synthesis.exercises"] == 800
     assert all(gate["passed"] and not gate["failed"] for gate in found["gates"])
-    assert all(one["tokens"] == one["steps"] * 1024 for one in found["documents"]["links"])
+    counted = {one["lineage"].get("training_tokens") for one in found["checkpoints"]}
+    assert {one["tokens"] for one in found["documents"]["links"]} <= counted
 
 
 def test_documents_trace_to_the_tokens_that_training_counted(by_flow: Path) -> None:
     """The lineage has the tokens of each kind, counted by another way."""
     lineage = json.loads((by_flow / "models/small/lineage.json").read_text(encoding="utf-8"))
     found = json.loads(call(by_flow, "flows.trace", "procedural", "--json"))
-    small = next(one for one in found["checkpoints"] if one["path"] == "models/small")
+    small = next(
+        one for one in found["checkpoints"] if one["path"] == "models/small" and "main folder" in one["states"]
+    )
     kinds = lineage["tokens_read_by_kind"]
     assert small["read"][0]["tokens"] == kinds.get("textbook", 0) + kinds.get("exercise", 0)
     assert set(small["scores"]) == {"benchmark@small exam"}
@@ -187,7 +190,9 @@ def test_a_text_traces_to_the_document_that_it_repeats(by_flow: Path, tmp_path: 
     shards = sorted((by_flow / "data/textbooks").glob("part-*.parquet"))
     row = next(row for row in pq.read_table(shards).to_pylist() if row["id"] in chosen)
     (tmp_path / "said.txt").write_text("I was told: " + row["text"][:300], encoding="utf-8")
-    found = json.loads(call(by_flow, "flows.trace", "--text", str(tmp_path / "said.txt"), "--json"))
+    found = json.loads(
+        call(by_flow, "flows.trace", "--text", str(tmp_path / "said.txt"), "--model", "models/large", "--json")
+    )
     assert found["spans"][0]["length"] >= 40
     assert row["id"] in {one["id"] for one in found["spans"][0]["documents"]}
 
@@ -374,7 +379,7 @@ def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Pat
     assert small["hashes"][0]["content"] == trained
     assert ancestor != small
     licenses = {part["license"].get("id") for c in bill["components"] for part in c.get("licenses", [])}
-    assert licenses == {"Apache-2.0", "CC0-1.0"}
+    assert {"Apache-2.0", "CC0-1.0"} <= licenses
     croissant = json.loads((tmp_path / "large" / "croissant.json").read_text())
     assert all(sha256_file(by_flow / file["contentUrl"]) == file["sha256"] for file in croissant["distribution"])
 
