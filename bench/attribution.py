@@ -9,7 +9,7 @@ et al., arXiv 2303.14186) is the rank correlation over the halves, averaged over
 
 Methods: the share of the family's runs of n tokens that stand in the group (spans), the similarity of gradients of the last
 layer in a model of all groups (gradient), whether the group is the family itself (own family), and how far two seeds of the
-same halves agree (ceiling: no method can foretell more).
+same halves agree (ceiling: about what a method can reach at most).
 """
 
 import json

@@ -59,7 +59,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "small.tokens": 160_000,
         "large.tokens": 80_000,
     },
-    "half the text, four times the exercises": {
+    "a tenth of the text, four times the exercises": {
         "ingestion.sources": [{"path": "texts/docs", "license": "Apache-2.0"}],
         "synthesis.exercises": 6000,
         "synthesis.chapters": 240,

@@ -18,9 +18,10 @@ from components.errors import StepError
 from components.exclusions import IN_DATA, Exclusion, excluded, parse
 from components.files import read_json, sha256_file, write_json
 from components.params import PARAMS_FILE, load_params
+from components.running.contents import counted
 from components.tracking import weights_sha256
 from flows.cache import cache_folder
-from flows.graph import locked_stages
+from flows.graph import load_graph, locked_stages
 
 FORMAT = 1
 RAW, CURATED, TEXTBOOKS, TOKENS = "data/raw", "data/curated", "data/textbooks", "data/tokens"
@@ -102,6 +103,7 @@ def state(root: Path) -> dict[str, Any]:
     Raises:
         StepError: the pipeline has not run.
     """
+    present = {stage.name for stage in load_graph(root)}
     stages = [
         {
             "name": name,
@@ -111,11 +113,12 @@ def state(root: Path) -> dict[str, Any]:
             "params": sha256_of(stage.get("params", {})),
         }
         for name, stage in locked_stages(root).items()
+        if name in present  # dvc.lock may have stages that the pipeline has no longer
     ]
     outs = {path: md5 for stage in stages for path, md5 in stage["outs"].items()}
     if RAW not in outs or not (root / RAW).is_dir():
         raise StepError(f"{root / RAW} does not exist; expected the results of a run: run `phiforge run` first")
-    weights = {name: weights_sha256(root / name) for name in MODELS if (root / name).is_dir()}
+    weights = {name: weights_sha256(root / name) for name in MODELS if name in outs and (root / name).is_dir()}
     return {"stages": stages, "outs": outs, "weights": weights}
 
 
@@ -177,7 +180,7 @@ def _deletion(found: Mapping[str, Any]) -> Check:
     return Check(
         "deletion",
         equal,
-        f"the raw documents {words} the earlier ones with {len(found['removed']['documents'])} rows deleted",
+        f"the raw documents {words} the earlier ones with {counted(len(found['removed']['documents']), 'row')} deleted",
     )
 
 

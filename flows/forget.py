@@ -110,6 +110,7 @@ def forget(root: Path, rules: Sequence[Exclusion], before: dict[str, Any], outpu
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{made['sha256'][:8]}.json"
     path = output or root / FOLDER / name
     certificate.write(path, made)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     pending.unlink()
     ran = sum(stage["outcome"] == "ran" for stage in made["stages"])
     print(
@@ -124,7 +125,7 @@ def forget(root: Path, rules: Sequence[Exclusion], before: dict[str, Any], outpu
         )
     for model, weights in made["weights"].items():
         print(f"  {model:14} {str(weights['before'])[:12]} -> {str(weights['after'])[:12]}")
-    print(f"certificate: {path}; check it with: phiforge forget --verify {path}")
+    print(f"certificate: {shown}; check it with: phiforge forget --verify {shown}")
     print("the sources themselves, earlier models and DVC's cache still have it: docs/counterfactuals.md")
     return show(certificate.verify(root, path))
 

@@ -134,7 +134,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     add_rules(made, FIELDS)
     made.add_argument("--each", action="store_true", help="leave each of them out alone, in one comparison")
     made.add_argument(
-        "--seeds", type=int, nargs="+", metavar="N", help="seeds of the trainings (default: without.seeds, [1])"
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="seeds of the trainings (default: without.seeds, which is [1, 2, 3])",
     )
     made.add_argument("--both", action="store_true", help="also grow the small model and train the larger one")
     made.add_argument(

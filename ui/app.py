@@ -10,7 +10,7 @@ if str(ROOT) not in sys.path:  # Streamlit inserts this file's folder first, but
     sys.path.insert(0, str(ROOT))
 
 import components  # noqa: E402, F401 - sets the opt-outs of telemetry before any tool is imported
-from ui import banner, theme  # noqa: E402
+from ui import banner, parts, theme  # noqa: E402
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -29,6 +29,7 @@ page = st.navigation(
     position="top",
 )
 notice = st.container(key="pf-notice", gap=None)
+parts.outline()
 page.run()
 with notice:
     banner.draw()

@@ -14,7 +14,7 @@ from ui.text import html
 from ui.theme import PALETTE, colour
 
 PUBLISHED = "#7d8790"
-HIDDEN = 0.15  # share of training at the start, whose high losses would flatten the differences
+HIDDEN = 0.3  # share of training at the start, whose high losses would flatten the differences
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 

@@ -16,6 +16,11 @@ def error(message: object) -> None:
     st.error(plain(message))
 
 
+def outline() -> None:
+    """The outline of a page, which the style sheet hides as soon as the page has shown something."""
+    st.html('<div class="pf-outline" aria-hidden="true">' + "<i></i>" * 8 + "</div>")
+
+
 def heading(title: str, subtitle: str = "") -> None:
     st.html(f'<div class="pf-head"><h1>{html(title)}</h1><p>{html(subtitle)}</p></div>')
 

@@ -64,6 +64,7 @@ FORMATS = {
     ".ipynb": Format("parsed.read_decoded", parser="notebook"),
     **dict.fromkeys((".tex", ".latex", ".ltx"), Format("parsed.read_decoded", parser="tex")),
     ".org": Format("parsed.read_decoded", parser="org"),
+    ".pod": Format("parsed.read_decoded", parser="pod"),
     **dict.fromkeys((".srt", ".vtt"), Format("parsed.read_decoded", parser="subtitles")),
     **dict.fromkeys((".man", ".mdoc", ".roff"), MAN),
     ".eml": Format("mail.read_message"),
@@ -81,8 +82,8 @@ NAMES = {  # of files without an ending, or with one of _VARIANT
     "dockerfile": _code("Dockerfile"),
 }
 EXPECTED = (
-    "text (txt, md, rst, tex, org, man pages, Info), source code, pages (html), documents (pdf, docx, odt, epub, ipynb), rows "
-    "(jsonl, ndjson, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml and wiki dumps, web archives "
+    "text (txt, md, rst, tex, org, pod, man pages, Info), source code, pages (html), documents (pdf, docx, odt, epub, ipynb), "
+    "rows (jsonl, ndjson, json, csv, tsv, parquet), mail (eml, mbox), subtitles (srt, vtt), xml and wiki dumps, web archives "
     "(warc, wet, arc), or zip and tar of these; all but parquet and zip also as gz, bz2, xz or zst"
 )
 # A section of the manual, perhaps with the name of its collection: `.1`, `.3p`, `.3pm`, `.7ssl`.

@@ -29,8 +29,8 @@ class Source(Section):
     path: str = Field(
         min_length=1,
         description=(
-            "A file, folder or URL (s3://, https://) of text (txt, md, rst, tex, org, man pages, Info), source code, html, "
-            "documents (pdf, docx, odt, epub, ipynb), rows (jsonl, json, csv, tsv, parquet), mail (eml, mbox), "
+            "A file, folder or URL (s3://, https://) of text (txt, md, rst, tex, org, pod, man pages, Info), source code, "
+            "html, documents (pdf, docx, odt, epub, ipynb), rows (jsonl, json, csv, tsv, parquet), mail (eml, mbox), "
             "subtitles (srt, vtt), xml, warc or wet, compressed or not, also inside a zip or tar; a Hugging Face data"
             " set as hf://owner/name[/config][:split] or hf:///folder[#config]; or `python` for the running "
             "interpreter's library and language reference; relative paths start at the project's folder"

@@ -174,7 +174,9 @@ class WithoutParams(Section):
         ),
     )
     seeds: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
-        [1], min_length=1, description="Random seeds of weights and data order, one training run per seed and item"
+        [1, 2, 3],
+        min_length=1,
+        description="Random seeds of weights and data order, one training run per seed and item",
     )
     large: bool = Field(False, description="Also grow each small model and train the larger one")
     threads: int = Field(

@@ -379,7 +379,7 @@ def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Pat
     assert small["hashes"][0]["content"] == trained
     assert ancestor != small
     licenses = {part["license"].get("id") for c in bill["components"] for part in c.get("licenses", [])}
-    assert licenses == {"Apache-2.0", "CC0-1.0"}
+    assert {"Apache-2.0", "CC0-1.0"} <= licenses
     croissant = json.loads((tmp_path / "large" / "croissant.json").read_text())
     assert all(sha256_file(by_flow / file["contentUrl"]) == file["sha256"] for file in croissant["distribution"])
 

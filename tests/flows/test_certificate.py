@@ -68,6 +68,7 @@ def lock(root: Path, documents: list[Document], weights: bytes, **deps: dict[str
         }
         for name, (read, made) in stages.items()
     }
+    content["dropped"] = {"cmd": "x", "deps": [{"path": "data/raw", "md5": "8" * 32}]}  # of a stage that is no more
     with open(root / "dvc.lock", "w") as file:
         YAML().dump({"schema": "2.0", "stages": content}, file)
 
@@ -77,7 +78,9 @@ def project(tmp_path: Path) -> Path:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    outs = {"ingest": "data/raw", "curate": "data/curated", "train_small": "models/small"}
+    stages = {name: {"cmd": f"python -m {name}", "outs": [out]} for name, out in outs.items()}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}))
     (tmp_path / "params.yaml").write_text(f"ingestion:\n  sources: [{{path: texts}}]\n  exclude: ['{RULE}']\n")
     return tmp_path
 

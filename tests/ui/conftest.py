@@ -112,7 +112,11 @@ def start_prefect(folder: Path, port: int) -> subprocess.Popen:
         "--no-ui",
     ]
     server = start(command, environment, folder / "prefect.log")
-    wait_for(f"http://127.0.0.1:{port}/api/health", server)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/health", server)
+    except BaseException:
+        stop(server)
+        raise
     return server
 
 

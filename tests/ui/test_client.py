@@ -1,16 +1,19 @@
 """flows.client against a real Prefect server and a real MLflow file."""
 
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.params import Params, parse_overrides
 from flows import client, run
-from flows.client import Launch, Record, Records, Runs, Unavailable
+from flows.client import Launch, Record, Records, Refused, Runs, Unavailable
 from flows.command import COMMANDS
 
 SIMPLE = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-9, 9) | st.text("ab'\"$ {}=é", max_size=6)
@@ -126,6 +129,46 @@ def test_launch_starts_the_deployment_and_cancel_ends_it(platform) -> None:
     runs.cancel(run.id)
     assert runs.get(run.id).state == "Cancelled"
     runs.cancel(run.id)  # already ended: no harm
+
+
+def test_a_run_has_labels_that_people_change_until_they_delete_it(platform) -> None:
+    runs = Runs(platform.api)
+    run = runs.launch(Launch({"seed": 7}, name="wider", note="a note", tags=("mine", "wide")))
+    assert (run.name, run.note, run.tags, run.archived) == ("wider", "a note", ("mine", "wide"), False)
+    runs.change(replace(run, name="widest", note="", tags=("archived",)))
+    found = runs.get(run.id)
+    assert (found.name, found.note, found.tags, found.archived) == ("widest", "", ("archived",), True)
+    with pytest.raises(Refused, match=r"widest has not ended, so it cannot be deleted\. Cancel it first"):
+        runs.delete(run.id)
+    runs.cancel(run.id)
+    runs.delete(run.id)
+    assert runs.get(run.id) is None
+
+
+def test_records_of_models_are_read_renamed_and_deleted(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    writer, records = MlflowClient(uri), Records(uri)
+    experiment = writer.create_experiment("phiforge", artifact_location=str(tmp_path / "artifacts"))
+    tags = {"pipeline.source": "prefect", "prefect.flow_run_id": "one"}
+    parent = writer.create_run(experiment, tags=tags, run_name="before")
+    for stage in ("curate", "train_large", "benchmark@large"):
+        writer.create_run(experiment, tags={"stage": stage, "mlflow.parentRunId": parent.info.run_id})
+    assert {record.stage for record in records.measured()} == {"train_large", "benchmark@large"}
+    scored = next(record for record in records.measured() if record.stage == "benchmark@large")
+    assert records.examples(scored, ["acc"]) == {}
+    rows = {"task": ["a"], "id": ["1"], "acc": [1.0]}
+    pq.write_table(pa.table(rows), tmp_path / "examples.parquet")
+    writer.log_artifact(scored.id, str(tmp_path / "examples.parquet"), "scores")
+    assert records.examples(scored, ["acc", "f1"]) == {"acc": {("a", "1"): (1.0, None)}}
+    found = records.parent_of("one")
+    assert found
+    records.rename(found, "after")
+    assert [record.name for record in records.parents()] == ["after"]
+    records.delete(found)
+    assert records.parents() == []
+    assert len(records.measured()) == 2, "other runs may have taken these stages from the cache"
 
 
 def test_a_run_that_works_is_asked_to_stop(platform) -> None:

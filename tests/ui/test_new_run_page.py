@@ -79,6 +79,14 @@ def test_text_that_is_too_little_or_missing_cannot_be_started(open_page: Open, t
         assert at.button(key="launch_start").disabled
 
 
+def test_who_may_only_view_learns_nothing_of_the_files_here(open_page: Open, notes: Path) -> None:
+    there = said(open_page("new_run", Lists(), role="reader", text=str(notes)))
+    assert "Tale" not in there
+    assert "Documents" not in there
+    missing = said(open_page("new_run", Lists(), role="reader", text=str(notes / "no such")))
+    assert "was not found" not in missing
+
+
 def test_a_run_gets_its_name_tags_and_note(open_page: Open) -> None:
     lists = Lists()
     at = open_page("new_run", lists)

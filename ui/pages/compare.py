@@ -261,7 +261,7 @@ def exam(sides: Sides) -> None:
         metric = one_of("Figure", metrics, "figure")
     rows, said = [], []
     for model, stage in stages.items():
-        comparison = sides.compare(stage, partial(compare_scores, what=f"Exam scores of {model}"))
+        comparison = sides.compare(stage, partial(compare_scores, what="Exam scores"))
         if comparison.reason:
             said.append(comparison.reason)
             continue
@@ -277,7 +277,7 @@ def exam(sides: Sides) -> None:
             rows.append(
                 [title, *score_cells(sides, title, wanted, examples if group != "categories" else [], metric, task)]
             )
-    for reason in said:
+    for reason in dict.fromkeys(said):
         st.info(plain(reason), icon=":material/balance:")
     if rows:
         parts.table([METRICS[metric], *sides.header()], rows, "pf-numbers")

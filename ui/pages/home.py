@@ -63,7 +63,11 @@ def results(ended: list[FlowRun]) -> None:
 def result_row(run: FlowRun) -> str:
     """An ended run: what it gave, or why it gave nothing."""
     badge = parts.badge(run.state, tone(run.kind, run.state))
-    words = html(parts.reason(run), 160) if run.kind in ("FAILED", "CRASHED") else " · ".join(figures_of(run))
+    words = (
+        html(parts.reason(run).partition(";")[0], 160)
+        if run.kind in ("FAILED", "CRASHED")
+        else " · ".join(figures_of(run))
+    )
     took = f"{ago(run.started or run.created)} · {duration(run.seconds)}"
     return (
         f'<div class="pf-run"><div><b>{html(run.name, 80)}</b>{badge}</div>'

@@ -302,9 +302,11 @@ def outlook(wanted: Launch, looked: texts.Looked) -> Outlook:
 
 
 def looked_at(wanted: Launch) -> texts.Looked | StepError:
-    """What is known of the text, or why it is refused."""
+    """What is known of the text, or why it is refused. Who may only view learns nothing of the files on this machine."""
     matters = {key: value for key, value in wanted.overrides.items() if key.partition(".")[0] in READING}
     try:
+        if acts.refusal():
+            return texts.look(project_root(), replace(wanted, text=""), Contents(elsewhere=["python"]))
         found = contents(Launch(matters, wanted.profile, text=wanted.text, size=wanted.size), reads.params_changed())
         return texts.look(project_root(), wanted, found)
     except StepError as error:

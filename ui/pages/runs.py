@@ -1,5 +1,6 @@
 """Runs: find them, compare them, and keep them in order."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,7 @@ def matches(run: FlowRun, words: Sequence[str]) -> bool:
 def filters(figures: Sequence[str]) -> dict[str, Any]:
     """The controls over the table; their values are in the page's address."""
     bound: dict[str, Any] = {"bind": "query-params"}
-    with st.container(horizontal=True, vertical_alignment="bottom", key="pf-filters"):
+    with st.container(horizontal=True, vertical_alignment="center", key="pf-filters"):
         text = st.text_input(
             "Find", placeholder="Name, note, tag, parameter or value", key="find", type="search",
             label_visibility="collapsed", width=300, **bound,
@@ -62,8 +63,8 @@ def filters(figures: Sequence[str]) -> dict[str, Any]:
 
 
 def shown_at_first(figures: Sequence[str]) -> list[str]:
-    """The larger model's figures, or those there are."""
-    return ["tags", *([name for name in figures if name.startswith("large")] or figures[:2])]
+    """The larger model's exam and loss, or what there is."""
+    return ["tags", *([name for name in figures if name in ("large exam", "large loss")] or figures[:2])]
 
 
 def figure_names(found: Sequence[results.Result]) -> list[str]:
@@ -92,12 +93,13 @@ def cells(groups: Sequence[results.Group], asked: dict[str, Any], figures: Seque
     """The table."""
     columns = asked["columns"]
     table: dict[str, list[Any]] = {
-        "name": [clean(group.name, 200) for group in groups],
+        "name": [clean(group.run.name, 200) for group in groups],
         "state": [[group.run.state] for group in groups],
     }
     for name in figures:  # first, so that a phone shows one
         if name in columns:
-            table[name] = [group.figures.get(name) for group in groups]
+            scale = 100 if name.endswith(results.EXAM) else 1
+            table[name] = [scale * group.figures.get(name, math.nan) for group in groups]
     keys = dict.fromkeys(key for group in groups for key in results.differences(group.run))
     if asked["fold"]:
         table["seeds"] = [len(group.members) for group in groups]
@@ -142,7 +144,7 @@ def configured(table: pd.DataFrame, figures: Sequence[str]) -> dict[str, Any]:
     for name in figures:
         found[name] = kinds.NumberColumn(
             name,
-            format="percent" if name.endswith(results.EXAM) else "%.3f",
+            format="%.1f%%" if name.endswith(results.EXAM) else "%.3f",
             width=130 if name.endswith(results.BITS) else 88,
         )
     return found

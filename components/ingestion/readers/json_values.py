@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -82,7 +83,14 @@ def _json_lines(file: SourceFile, limits: Limits) -> Rows:
                 decoded = decode_utf8(line)
                 yield from ((number, _with(value, decoded.facts)) for value in _of_line(decoded.text, limits, column))
             except (ValueError, RecursionError) as error:  # also a number of too many digits, and too many brackets
-                yield Quarantined(file.name, number, f"is not JSON ({error})")
+                yield Quarantined(file.name, number, _refusal(error))
+
+
+def _refusal(error: Exception) -> str:
+    """Why a line is refused; Python's own advice on large numbers is for programmers."""
+    if "set_int_max_str_digits" in str(error):
+        return f"holds a whole number of more than {sys.get_int_max_str_digits():,} digits; write it as a string"
+    return f"is not JSON ({error})"
 
 
 def _with(value: Any, facts: dict[str, Any]) -> Any:

@@ -158,37 +158,37 @@ def text_of(result: Mapping[str, Any]) -> Text:
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
-    lines = []
+    lines, alone = [], len(result["seeds"]) == 1
     for name, found in result["models"].items():
         for item, row in found.items() if len(found) <= NOISE else ():
             exam, loss = row["exam"][WHOLE], row["loss"][WHOLE]
-            lines.append(
-                f"The {name} model **without {shown(item)}**: exam {difference_words(exam)}; loss {difference_words(loss, 4)} bits "
-                "per byte."
-            )
-        lines += [
-            f"The {name} model without {shown(item)}: {told}."
-            for item, row in found.items()
-            if (told := outstanding(item, row))
-        ]
-    if len(result["seeds"]) == 1:
+            words = (cell(exam), cell(loss, 4)) if alone else (difference_words(exam), difference_words(loss, 4))
+            lines.append(f"The {name} model **without {shown(item)}**: exam {words[0]}; loss {words[1]} bits per byte.")
+        for item, row in found.items():
+            if told := outstanding(row, alone):
+                lines.append(f"The {name} model without {shown(item)}: {told}.")
+    if alone:
         lines.append(
-            "One seed: the intervals count questions and documents. Another seed moves the figures too; give more seeds before "
-            "you rely on a small one."
+            "One seed: the intervals count questions and documents, and a retraining alone moves the figures too. Nothing is told "
+            "apart without the noise of other items or more seeds; give `--seeds 1 2 3`."
         )
     if result["diverged"]:
         lines.append(f"Diverged, and so left out: {escape_markdown(', '.join(result['diverged']))}.")
     return lines
 
 
-def outstanding(item: str, row: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """The families and kinds whose interval excludes 0, also by twice the noise of one training run; the largest first."""
+def outstanding(row: Mapping[str, Mapping[str, Mapping[str, Any]]], alone: bool) -> str:
+    """The families and kinds whose interval excludes 0, the largest first.
+
+    Args:
+        alone: there is one seed; then the difference must also exceed twice the noise of a retraining, if that is known.
+    """
     found = [
         (abs(entry["value"]), f"{name} {entry['value']:+.{3 if figure == 'exam' else 4}f}")
         for figure, entries in row.items()
         for name, entry in entries.items()
         if name != WHOLE and entry["low"] is not None and not entry["low"] <= 0 <= entry["high"]
-        and abs(entry["value"]) > 2 * (entry.get("noise") or 0)
+        and (not alone or abs(entry["value"]) > 2 * (entry.get("noise") or math.inf))
     ]  # fmt: skip
     return ", ".join(words for _, words in sorted(found, reverse=True)[:6])
 

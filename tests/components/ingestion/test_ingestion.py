@@ -144,7 +144,7 @@ def test_nothing_of_a_folder_is_passed_over_in_silence(folder: Path, tmp_path: P
         ".git/config", "env/lib/a.py", "node_modules/x/index.js", "sub/__pycache__/d.pyc", "cache/a.txt", "a.ark", "b.PNG", "notes",
     ):  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("x = 1\n" if name != "notes" else "x\0\1\2")
+        (folder / name).write_text("x = 1\n" if name != "notes" else "\x7fELF\1\1\0\0\0")
     (folder / "env" / "pyvenv.cfg").write_text("home = /usr\n")
     (folder / "cache" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
     summary, documents, _ = ingested(tmp_path, params(Source(path=str(folder))))
@@ -292,7 +292,8 @@ def test_a_line_that_breaks_the_json_reader_costs_no_other_line(tmp_path: Path, 
     (tmp_path / "t" / "rows.jsonl").write_text(f'{{"text": "before"}}\n{line}\n{{"text": "after"}}\n')
     _, documents, quarantine = ingested(tmp_path, params(Source(path=str(tmp_path / "t"))))
     assert [document.text for document in documents] == ["before", "after"]
-    assert [(entry["line"], "is not JSON" in entry["reason"]) for entry in quarantine] == [(2, True)]
+    assert [entry["line"] for entry in quarantine] == [2]
+    assert quarantine[0]["reason"].startswith(("is not JSON", "holds a whole number of more than"))
 
 
 @pytest.fixture

@@ -151,6 +151,35 @@ ORG = f"""#+TITLE: The river
 #+END_SRC
 # a comment
 """.encode()
+POD = f"""#!/usr/bin/perl
+print "code";
+
+=head1 The river
+
+{SENTENCE} It B<< is -> I<deep> >>, 5 E<lt> 6, see L<the sea|sea(1)>, C<x=1>.X<index>
+
+=over 4
+
+=item *
+
+a point
+
+=back
+
+    my $x = "I<kept>";
+
+    print $x;
+
+=begin html
+
+<p>left out</p>
+
+=end html
+
+=cut
+
+sub code {{ 1 }}
+""".encode()
 MAN = rf""".\" a comment
 .TH RIVER 1 "2024" "System" "Manual"
 .SH A HEADING
@@ -250,6 +279,7 @@ SAMPLES: dict[str, bytes] = {
     "a.ipynb": notebook(),
     "a.tex": TEX,
     "a.org": ORG,
+    "a.pod": POD,
     "a.1": MAN,
     "b.8": MDOC,
     "a.srt": SRT,

@@ -23,7 +23,8 @@ def test_a_file_of_each_format_gives_its_text(read: Callable, name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["a.md", "a.html", "a.pdf", "a.docx", "a.odt", "a.epub", "a.ipynb", "a.tex", "a.org", "a.eml", "a.xml"]
+    "name",
+    ["a.md", "a.html", "a.pdf", "a.docx", "a.odt", "a.epub", "a.ipynb", "a.tex", "a.org", "a.pod", "a.eml", "a.xml"],
 )
 def test_the_title_is_recorded_where_the_format_has_one(read: Callable, name: str) -> None:
     assert read(name, SAMPLES[name])[0][0].metadata["title"] == "The river"
@@ -38,6 +39,11 @@ def test_the_title_is_recorded_where_the_format_has_one(read: Callable, name: st
         ("a.epub", f"## Chapter 2\n\nIt begins at its end.\n\n## Chapter 1\n\n{SENTENCE}\n"),
         ("a.ipynb", f"# The river\n{SENTENCE}\n\n```julia\nprint(1)\n```\n"),
         ("a.org", f"# A heading\n{SENTENCE} See the page.\n```julia\n* x = 1\n```\n"),
+        (
+            "a.pod",
+            f"# The river\n\n{SENTENCE} It is -> deep, 5 < 6, see the sea, `x=1`.\n\n- a point\n\n"
+            '```\n    my $x = "I<kept>";\n\n    print $x;\n```\n',
+        ),
         ("a.1", f"# A HEADING\n\nriver - flows down\n\n{SENTENCE}\n\n--cold[=degrees]\nhow cold it is\n\n```\n$ river  --cold\n```\n"),
         ("b.8", f"# NAME\n\nriver - flows down\n\n# A HEADING\n\n{SENTENCE} river [-c degrees] sees sea(1).\n"),
         ("a.srt", f"{SENTENCE}\nIt is deep.\n"),

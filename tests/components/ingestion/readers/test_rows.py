@@ -310,6 +310,12 @@ def test_a_row_without_one_text_says_why(read: Callable, name: str, row: str, re
     assert (quarantined.line, quarantined.reason[: len(reason)]) == (2, reason)
 
 
+def test_a_number_of_too_many_digits_costs_its_line(read: Callable) -> None:
+    documents, (quarantined,) = read("a.jsonl", b'{"text": "one", "n": ' + b"7" * 5000 + b'}\n{"text": "two"}\n')
+    assert [document.text for document in documents] == ["two"]
+    assert quarantined.reason == "holds a whole number of more than 4,300 digits; write it as a string"
+
+
 def test_several_rows_of_a_line_are_read(read: Callable) -> None:
     rows = [json.dumps({"text": text, "of": {"text": 1}}) for text in ("one", "two\ttabs", "three")]
     data = f"{rows[0]}\n{rows[1].replace(chr(92) + 't', chr(9))} {rows[2]}\n"

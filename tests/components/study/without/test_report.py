@@ -73,9 +73,10 @@ def test_the_effects_are_found_where_they_are(root: Path, folder: Path, seeds: l
     assert code["code"]["low"] > 0
     assert code["prose"]["value"] == 0
     text = (folder / "result" / "without.md").read_text()
-    assert "without family=planets: planets -0." in text
-    assert "without kind=code: code +0.144" in text
+    # One retraining may differ from another by as much, so nothing is told apart.
     assert ("One seed" in text) == (seeds == [1])
+    assert ("without family=planets: planets -0." in text) == (seeds != [1])
+    assert ("without kind=code: code +0.144" in text) == (seeds != [1])
 
 
 def test_a_loss_is_the_ratio_of_the_sums_with_its_error(root: Path) -> None:
