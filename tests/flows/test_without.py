@@ -1,13 +1,12 @@
 """`phiforge without` and `phiforge forget`: which documents and parameters their options mean."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from components.documents import Document, DocumentWriter
 from components.params import PARAMS_FILE, load_params, parse_overrides
-from flows import forget, run, settings, without
+from flows import certificate, forget, run, settings, without
 from flows.without import parser, whole_id
 
 PART = Document(
@@ -97,11 +96,9 @@ def test_nothing_named_is_refused(project: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_forget_refuses_what_no_raw_document_has_and_plans_the_rest(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "dvc.lock").write_text(
-        json.dumps({"stages": {"ingest": {"cmd": "x", "outs": [{"path": "data/raw", "md5": "0"}]}}})
-    )
+    monkeypatch.setattr(certificate, "state", lambda root: {})  # test_certificate.py has it
     assert forget.main(["--source", "elsewhere"]) == 1
     assert "source=elsewhere: no raw document is named so" in capsys.readouterr().err
     assert forget.main(["--license", "mit", "--plan"]) == 0
