@@ -18,10 +18,7 @@ COMPARE = "compare?runs=id-baseline,id-baseline-seed-2,id-baseline-seed-3,id-wid
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log, port = tmp_path_factory.mktemp("app") / "app.log", free_port()
     app = str(Path(__file__).with_name("fake_app.py"))
-    given = ["--server.port", str(port), "--server.address", "127.0.0.1"]
-    process = start(
-        [sys.executable, "-m", "streamlit", "run", app, *given], {"PYTHONPATH": str(Path(__file__).parents[2])}, log
-    )
+    process = start([sys.executable, app, str(port)], {}, log)
     try:
         wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield f"http://127.0.0.1:{port}"

@@ -54,7 +54,7 @@ class FakeRuns:
 
     def launch(self, wanted: Launch) -> FlowRun:
         self.launched.append(wanted := replace(wanted, overrides=dict(wanted.overrides)))
-        self.all.insert(0, flow_run("new-run", "SCHEDULED", **vars(wanted)))
+        self.all.insert(0, flow_run("new-run", "SCHEDULED", **{k: v for k, v in vars(wanted).items() if k != "name"}))
         return self.all[0]
 
     def recent(self, limit: int) -> list[FlowRun]:
