@@ -39,14 +39,16 @@ class Result:
                 found |= {
                     f"{model} {name}": record.metrics[key] for name, key in known.items() if key in record.metrics
                 }
-            elif whole := [one for one in scores({stage: record}) if one.group == "overall" and one.metric == "acc"]:
+            elif model and (
+                whole := [one for one in scores({stage: record}) if one.group == "overall" and one.metric == "acc"]
+            ):
                 found[f"{model} {EXAM}"] = whole[0].value
         return found
 
 
 def kind_and_model(stage: str) -> tuple[str, str]:
-    """`train_large` is `train`, `large`; `benchmark@large` is `benchmark`, `large`."""
-    kind, _, model = stage.replace("@", "_").partition("_")
+    """`train_large` is `train`, `large`; `benchmark@large` is `benchmark`, `large`; other stages are of no model."""
+    kind, _, model = stage.partition("_" if stage.startswith("train_") else "@")
     return kind, model
 
 

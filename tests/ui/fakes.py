@@ -189,7 +189,13 @@ Open = Callable[..., AppTest]
 def opener(monkeypatch: pytest.MonkeyPatch, root: Any) -> Iterator[Open]:
     """Opens a page with a `Lists` and query parameters, logged in as operator or as somebody else."""
 
+    def forget() -> None:
+        st.cache_data.clear()
+        for service in (*reads.HEALTH.away,):
+            reads.HEALTH.forget(service)
+
     def open_it(page: str, lists: Lists, role: str = access.OPERATOR, **query: str) -> AppTest:
+        forget()
         monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role})
         monkeypatch.setattr(reads, "runs", lambda: lists)
         monkeypatch.setattr(reads, "records", lambda: lists)
@@ -202,12 +208,9 @@ def opener(monkeypatch: pytest.MonkeyPatch, root: Any) -> Iterator[Open]:
         at.switch_page(f"views/{page}.py")
         return settle(at.run())
 
-    st.cache_data.clear()
-    for service in reads.HEALTH.away:
-        reads.HEALTH.forget(service)
     monkeypatch.chdir(root)
     yield open_it
-    st.cache_data.clear()
+    forget()
 
 
 def settle(at: AppTest) -> AppTest:

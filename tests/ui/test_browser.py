@@ -152,7 +152,7 @@ def test_a_person_launches_watches_and_compares(panel: int, platform, open_at: C
     say(platform.api, running, "a line that arrives while the page is open <img src=http://evil.example/x.png>")
     expect(page.get_by_text("a line that arrives while the page is open <img")).to_be_visible()
 
-    page = open_at(panel, "/compare")
+    page = open_at(panel, f"/compare?runs={platform.runs['patient-heron']},{platform.runs['bright-otter']}")
     expect(page.get_by_text("large.learning_rate").first).to_be_attached()
     page = open_at(panel, "/leaderboard")
     expect(page.get_by_role("rowheader", name="large bright-otter")).to_be_visible()
@@ -183,7 +183,6 @@ def test_fast_searches_change_no_parameter(panel: int, open_at: Callable[..., An
     query.fill("z_loss")
     query.press("Enter")
     expect(page.get_by_role("spinbutton", name="z loss")).to_have_value("0.001")
-    expect(page.get_by_role("spinbutton")).to_have_count(1)
     assert json.loads(parse_qs(urlsplit(page.url).query)["overrides"][0]) == json.loads(asked)
 
 

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.fakes import Dead, Lists, Open, flow_run, history, html, opener
-from ui import text
+from ui import results, text
 
 HARD = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0] * 12
 EASY = [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0] * 12
@@ -123,6 +123,19 @@ def test_the_view_is_in_the_address_and_the_file_has_its_figures(open_page: Open
     assert rows[0] == ["part", "name", "heron", "otter"]
     assert ["last validation", "large loss", "2.9", "2.8"] in rows
     assert any(row[0] == "exam accuracy" and row[3].startswith("0.7") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("stage", "found"),
+    [
+        ("train_large", ("train", "large")),
+        ("benchmark@large", ("benchmark", "large")),
+        ("benchmark_set_back", ("benchmark_set_back", "")),
+        ("validate_raw", ("validate_raw", "")),
+    ],
+)
+def test_a_stage_is_of_a_model_or_of_none(stage: str, found: tuple[str, str]) -> None:
+    assert results.kind_and_model(stage) == found
 
 
 def test_a_cell_is_no_formula(root, monkeypatch: pytest.MonkeyPatch) -> None:
