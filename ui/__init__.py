@@ -1,6 +1,6 @@
 """The panel: launch, watch and compare runs. It reads through the tools' own clients and keeps nothing itself.
 
-A page is a file in `ui/pages/` with a line in `ui/app.py`; its whole state is in its address, so that every view has a link.
+A page is a file in `ui/views/` with a line in `ui/app.py`; its whole state is in its address, so that every view has a link.
 What pages share:
 
 - `ui.text`: `text.plain(x)` shows any text from outside in Streamlit's Markdown (messages, captions, labels), `text.html(x)`

@@ -12,19 +12,19 @@ if str(ROOT) not in sys.path:  # Streamlit inserts this file's folder first, but
 import components  # noqa: E402, F401 - sets the opt-outs of telemetry before any tool is imported
 from ui import banner, parts, theme  # noqa: E402
 
-PAGES = Path(__file__).parent / "pages"
+VIEWS = Path(__file__).parent / "views"  # a folder named "pages" would be run without this file
 
 st.set_page_config(page_title="Phiforge", page_icon=str(theme.ASSETS / "icon.png"), layout="wide")
 st.logo(str(theme.ASSETS / "logo.svg"), size="large")
 theme.apply()
 page = st.navigation(
     [
-        st.Page(PAGES / "home.py", title="Home", icon=":material/home:", default=True),
-        st.Page(PAGES / "new_run.py", title="New run", icon=":material/rocket_launch:"),
-        st.Page(PAGES / "runs.py", title="Runs", icon=":material/timeline:"),
-        st.Page(PAGES / "run.py", title="Run", icon=":material/play_circle:", visibility="hidden"),
-        st.Page(PAGES / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-        st.Page(PAGES / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page(VIEWS / "home.py", title="Home", icon=":material/home:", default=True),
+        st.Page(VIEWS / "new_run.py", title="New run", icon=":material/rocket_launch:"),
+        st.Page(VIEWS / "runs.py", title="Runs", icon=":material/timeline:"),
+        st.Page(VIEWS / "run.py", title="Run", icon=":material/play_circle:", visibility="hidden"),
+        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ],
     position="top",
 )

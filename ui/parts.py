@@ -75,7 +75,7 @@ def open_row(run: FlowRun, body: str, key: str = "") -> None:
     with st.container(key=f"pf-row-{key}-{run.id}", gap=None):
         st.html(body)
         if st.button(f"Open {plain(run.name, 80)}", key=f"open-{key}-{run.id}", width="stretch"):
-            st.switch_page("pages/run.py", query_params={"run": run.id})
+            st.switch_page("views/run.py", query_params={"run": run.id})
 
 
 def bar(share: float, label: str) -> str:

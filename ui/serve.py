@@ -109,11 +109,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     os.environ.update(IMPATIENT)
-    from streamlit.runtime.pages_manager import PagesManager
     from streamlit.starlette import App
 
-    # Else the first visitor of a page's own address gets that file alone: Streamlit's older kind of pages.
-    PagesManager.uses_pages_directory = False
     threading.Thread(target=prepare, daemon=True, name="prepare").start()
     try:
         auth = access.given_auth(os.environ)

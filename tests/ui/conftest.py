@@ -446,17 +446,3 @@ def loss_at(share: float, floor: float, warm: bool = False) -> float:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-@pytest.fixture(autouse=True)
-def _pages_by_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AppTest forgets what `ui.serve` says of the folder `pages`, and would then run a page without the app around it."""
-    from streamlit.runtime.pages_manager import PagesManager
-
-    begin = PagesManager.__init__
-
-    def begin_by_navigation(self: PagesManager, *arguments: Any, **options: Any) -> None:
-        begin(self, *arguments, **options)
-        PagesManager.uses_pages_directory = False
-
-    monkeypatch.setattr(PagesManager, "__init__", begin_by_navigation)

@@ -199,7 +199,7 @@ def opener(monkeypatch: pytest.MonkeyPatch, root: Any) -> Iterator[Open]:
         at.query_params.clear()
         for name, value in query.items():
             at.query_params[name] = value
-        at.switch_page(f"pages/{page}.py")
+        at.switch_page(f"views/{page}.py")
         return settle(at.run())
 
     st.cache_data.clear()

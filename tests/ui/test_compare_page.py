@@ -128,7 +128,7 @@ def test_the_view_is_in_the_address_and_the_file_has_its_figures(open_page: Open
 def test_a_cell_is_no_formula(root, monkeypatch: pytest.MonkeyPatch) -> None:
     import ast
 
-    source = (root / "ui/pages/compare.py").read_text(encoding="utf-8")
+    source = (root / "ui/views/compare.py").read_text(encoding="utf-8")
     kept = [node for node in ast.parse(source).body if not isinstance(node, ast.Expr)]
     module: dict[str, Any] = {}
     exec(compile(ast.Module(kept, []), "compare", "exec"), module)

@@ -24,7 +24,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         stop(process)
-    assert "Traceback" not in (said := log.read_text(encoding="utf-8")), said[-3000:]
+    assert "Uncaught" not in (said := log.read_text(encoding="utf-8")), said[-3000:]
 
 
 @pytest.fixture(scope="module")

@@ -194,7 +194,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path) -> It
         at.query_params.clear()
         for name, value in query.items():
             at.query_params[name] = value
-        at.switch_page(f"pages/{page}.py")
+        at.switch_page(f"views/{page}.py")
         return settle(at.run())
 
     def forget() -> None:

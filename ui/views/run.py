@@ -120,7 +120,7 @@ def again(run: FlowRun) -> None:
     given = {"overrides": overrides, "profile": run.profile, "flow": run.flow, "text": run.text, "size": run.size}
     for name in ("overrides", *given):  # so that New run reads its state from the address
         st.session_state.pop(f"launch_{name}", None)
-    st.switch_page("pages/new_run.py", query_params={name: value for name, value in given.items() if value})
+    st.switch_page("views/new_run.py", query_params={name: value for name, value in given.items() if value})
 
 
 def retry(run: FlowRun) -> None:
@@ -129,7 +129,7 @@ def retry(run: FlowRun) -> None:
     except StepError as error:
         st.session_state["run_trouble"] = str(error)
         return
-    st.switch_page("pages/run.py", query_params={"run": new.id})
+    st.switch_page("views/run.py", query_params={"run": new.id})
 
 
 def cancel_control(run: FlowRun) -> None:
@@ -261,7 +261,7 @@ def actions(run: FlowRun, records: Mapping[str, Record], ended_well: bool) -> No
         parent = reads.parent_of(run.id)
         if parent and ended_well:
             st.page_link(
-                "pages/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": parent.id}
+                "views/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": parent.id}
             )
             promotion(run)
             commands(run, parent)

@@ -433,8 +433,8 @@ def start() -> None:
         parts.error(error)
         return
     if len(made) > 1:
-        st.switch_page("pages/runs.py")
-    st.switch_page("pages/run.py", query_params={"run": made[0].id})
+        st.switch_page("views/runs.py")
+    st.switch_page("views/run.py", query_params={"run": made[0].id})
 
 
 def choice(label: str, name: str, options: Iterable[str], words: Callable[[str], str]) -> None:

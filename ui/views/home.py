@@ -57,7 +57,7 @@ def results(ended: list[FlowRun]) -> None:
     parts.label("Last results")
     for run in ended[:RESULTS]:
         parts.open_row(run, result_row(run), "ended")
-    st.page_link("pages/runs.py", label="All runs", icon=":material/arrow_forward:", icon_position="right")
+    st.page_link("views/runs.py", label="All runs", icon=":material/arrow_forward:", icon_position="right")
 
 
 def result_row(run: FlowRun) -> str:
@@ -178,9 +178,9 @@ def first_steps() -> None:
     )
     one, other = st.columns(2)
     if one.button("Train on your own text", type="primary", width="stretch", icon=":material/upload_file:"):
-        st.switch_page("pages/new_run.py")
+        st.switch_page("views/new_run.py")
     if other.button("See the example", width="stretch", icon=":material/menu_book:"):
-        st.switch_page("pages/new_run.py", query_params={"text": "README.md docs", "size": "0.3M"})
+        st.switch_page("views/new_run.py", query_params={"text": "README.md docs", "size": "0.3M"})
     st.caption("The example trains the smallest pair on this project's own pages; it takes a few minutes.")
 
 
@@ -189,7 +189,7 @@ def page() -> None:
         parts.heading("Home")
         st.space("stretch")
         if not acts.refusal() and st.button("New run", type="primary", icon=":material/add:"):
-            st.switch_page("pages/new_run.py")
+            st.switch_page("views/new_run.py")
     main, side = st.columns([5, 3], gap="large")
     with main:
         running()

@@ -177,7 +177,7 @@ def table_key() -> str:
 def listing() -> None:
     """The table, which refreshes itself."""
     if run_id := state.pop("runs_go", ""):
-        st.switch_page("pages/run.py", query_params={"run": run_id})
+        st.switch_page("views/run.py", query_params={"run": run_id})
     with banner.shielded("Runs"):
         runs = reads.recent(results.RUNS)
         if not runs:
@@ -238,7 +238,7 @@ def bar(chosen: Sequence[results.Group], shown: int, known: int) -> None:
         if st.button(
             "Compare", icon=":material/compare_arrows:", type="primary", disabled=len(chosen) < 2, key="runs_compare"
         ):
-            st.switch_page("pages/compare.py", query_params={"runs": ",".join(run.id for run in members)})
+            st.switch_page("views/compare.py", query_params={"runs": ",".join(run.id for run in members)})
         if acts.refusal():
             return
         with st.popover("Label", icon=":material/edit:", key="runs_label"):
