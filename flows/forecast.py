@@ -108,7 +108,10 @@ class _Walk:
                     return False
                 dep.hash_info = HashInfo("md5", made)
             else:
-                dep.hash_info = dep.get_hash()
+                try:
+                    dep.hash_info = dep.get_hash()
+                except FileNotFoundError:  # an earlier step that no stage of DVC describes writes it
+                    return False
         return True
 
     def _made(self, path: str) -> str | None:

@@ -1,12 +1,14 @@
 """The pipeline as a drawing: a row per step from the start, a box per stage in the colour of its state."""
 
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from flows.client import StageRun
 from ui.text import duration, html
 from ui.theme import tone
 
-WIDTH, HEIGHT, GAP_X, GAP_Y = 168, 30, 14, 16
+WIDTH, HEIGHT, GAP_X, GAP_Y, FONT = 168, 30, 14, 16, 12.5
+LINES = ' fill="none" stroke="#849aa3" stroke-width="1.3" stroke-opacity=".6"'  # a grey for light and dark
 
 
 def depths(needs: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -37,7 +39,7 @@ def rows_of(needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
 def draw(
     needs: Mapping[str, Sequence[str]], stages: Sequence[StageRun], descriptions: Mapping[str, str], active: bool
 ) -> str:
-    """The drawing as SVG.
+    """The drawing as HTML; its lines are a picture, because Streamlit takes SVG out of a page's HTML.
 
     Args:
         needs: of each stage, the stages that it needs.
@@ -51,18 +53,22 @@ def draw(
     for y, row in enumerate(rows):
         left = (width - len(row) * (WIDTH + GAP_X) + GAP_X) / 2
         at |= {stage: (left + x * (WIDTH + GAP_X), 2 + y * (HEIGHT + GAP_Y)) for x, stage in enumerate(row)}
-    lines = [
+    lines = "".join(
         _line(at[before], at[stage])
         for stage, befores in needs.items()
         for before in direct(befores, needs)
         if before in at
-    ]
-    boxes = [
-        _box(by_name.get(name, StageRun(name)), x, y, descriptions.get(name, ""), active) for name, (x, y) in at.items()
-    ]
+    )
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"{LINES}>{lines}</svg>'
+    boxes = "".join(
+        f'<div style="left:{100 * x / width:.2f}%;top:{100 * y / height:.2f}%;width:{100 * WIDTH / width:.2f}%;'
+        f'height:{100 * HEIGHT / height:.2f}%;font-size:{100 * FONT / width:.2f}cqw" '
+        f"{_box(by_name.get(name, StageRun(name)), descriptions.get(name, ''), active)}</div>"
+        for name, (x, y) in at.items()
+    )
     return (
-        f'<svg class="pf-graph" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img" '
-        f'aria-label="The pipeline: {len(by_name)} stages">{"".join(lines)}{"".join(boxes)}</svg>'
+        f'<div class="pf-graph" style="max-width:{width}px;aspect-ratio:{width}/{height}" role="img" '
+        f'aria-label="The pipeline: {len(by_name)} stages"><img alt="" src="data:image/svg+xml,{quote(svg)}">{boxes}</div>'
     )
 
 
@@ -89,14 +95,13 @@ def _line(start: tuple[float, float], end: tuple[float, float]) -> str:
     return f'<path d="M{x1:.0f},{y1:.0f} C{x1:.0f},{y1 + bend:.0f} {x2:.0f},{y2 - bend:.0f} {x2:.0f},{y2:.0f}"/>'
 
 
-def _box(stage: StageRun, x: float, y: float, description: str, active: bool) -> str:
+def _box(stage: StageRun, description: str, active: bool) -> str:
+    """The rest of a box's opening tag, and what is in it."""
     state = stage.state if stage.kind or active else "Not run"
     took = duration(stage.seconds) if stage.kind and stage.kind != "PENDING" else ""
     name = stage.name.replace("_", " ").replace("@", " ")
     title = f"{stage.name}: {state}" + (f" ({took})" if took else "") + (f". {description}" if description else "")
     return (
-        f'<g class="pf-{tone(stage.kind, stage.state)}" transform="translate({x:.0f},{y:.0f})"><title>{html(title)}</title>'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="7"/><circle cx="14" cy="{HEIGHT / 2:.0f}" r="4.5"/>'
-        f'<text x="26" y="{HEIGHT / 2 + 4:.0f}">{html(name, 30)}</text>'
-        f'<text class="pf-took" x="{WIDTH - 9}" y="{HEIGHT / 2 + 4:.0f}" text-anchor="end">{html(took)}</text></g>'
+        f'class="pf-{tone(stage.kind, stage.state)}" title="{html(title)}"><i></i><b>{html(name, 30)}</b>'
+        f"<span>{html(took)}</span>"
     )

@@ -184,6 +184,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path) -> It
     def open_it(
         page: str, server: Any = None, records: Any = None, role: str = access.OPERATOR, **query: str
     ) -> AppTest:
+        forget()
         monkeypatch.setattr(type(st.context), "headers", {access.ROLE_HEADER: role} if role else {})
         monkeypatch.setattr(reads, "runs", lambda: server or FakeRuns())
         monkeypatch.setattr(reads, "records", lambda: records or FakeRecords())
@@ -202,7 +203,6 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path) -> It
         for service in (*reads.HEALTH.away,):
             reads.HEALTH.forget(service)
 
-    forget()
     monkeypatch.chdir(root)
     monkeypatch.setattr(journal, "state_folder", lambda _: tmp_path)
     yield open_it

@@ -22,6 +22,7 @@ CHANGED = "launch_overrides"  # dotted key -> chosen value; the form's only stat
 DRAFTS = "launch_drafts"  # dotted key -> YAML text that does not parse yet
 REFUSED = "launch_refused"  # what a link asked for that no widget can show
 FORM = "launch_form"  # increased when values change outside of the widgets, so that new widgets show them
+BASE = "launch_base"  # the values that unchanged fields show
 FIRST = "training"  # the section that is open without changes
 SIZES = ("", "auto", *WIDTHS)
 PATH, UPLOAD, EXAMPLE = "A path or address", "Upload files", "Example text"
@@ -105,17 +106,11 @@ def keep(name: str) -> None:
     state[f"launch_{name}"] = state[f"widget_{name}"]
 
 
-def keep_size() -> None:
-    keep("size")
-    state[FORM] += 1  # other sizes, other values in the fields
-
-
 def keep_source() -> None:
     """Another way to name the text: the example is the one of the parameters."""
     keep("from")
     if state["launch_from"] == EXAMPLE:
         state["launch_text"] = ""
-        state[FORM] += 1
 
 
 def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
@@ -283,7 +278,8 @@ def dial(overlay: dict[str, Any]) -> None:
         required=True,
         format_func=lambda name: words.get(name, name),
         key="widget_size",
-        on_change=keep_size,
+        on_change=keep,
+        args=("size",),
         help="Vocabulary, tokens, batch and learning rates follow. What you change below takes precedence.",
     )
     if overlay:
@@ -467,6 +463,9 @@ def page() -> None:
     except StepError as error:
         parts.error(error)
         return
+    if state.get(BASE, base) != base:  # another profile, text or size
+        state[FORM] += 1
+    state[BASE] = base
     changed = forms.differences(base, state[CHANGED])
     state[CHANGED] = {key: value for key, (_, value) in changed.items()}
     problem = forms.check(base, state[CHANGED])
