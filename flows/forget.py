@@ -71,7 +71,9 @@ def prepare(root: Path, rules: Sequence[Exclusion]) -> dict[str, Any]:
     sources = {source.path for source in params.ingestion.sources}
     for rule in rules:
         whole = rule.field == "source" and rule.value in sources
-        if not whole and not any(excluded([rule], row) for row in named):
+        if whole:
+            print(printable_text(f"to forget: every document of {rule.value} in ingestion.sources"))
+        elif not any(excluded([rule], row) for row in named):
             raise StepError(
                 f"{rule}: no raw document is named so; expected an id, source or licence that `phiforge step curation.why` shows"
             )

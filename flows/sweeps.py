@@ -61,6 +61,8 @@ def sweep_of(root: Path, arguments: argparse.Namespace) -> Sweep:
         key, equals, spread = given.partition("=")
         if not equals:
             raise StepError(f"--over {given}: has no value; expected KEY=VALUE,VALUE or KEY=LOW..HIGH; correct it")
+        if key in over:
+            raise StepError(f"--over {given}: {key} is given twice; expected all its values in one --over; join them")
         over[key] = spread
     options = ("profile", "metric", "method", "runs", "seeds", "rungs", "reduction")
     given = {"over": over, "base": parse_overrides(arguments.base)} | {

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from components.errors import StepError
+from components.errors import StepError, short
 from components.files import parse_json, read_text
 from components.foreign.terminal import printable_text
 from components.params import PARAMS_FILE, load_params, parse_overrides
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
         elif arguments.close is not None:
             _print(close(ledger_of(root), arguments.close, arguments.reason).record(), arguments.json)
         elif arguments.hypothesis is None and arguments.question is None:
+            refuse_unasked(arguments)
             tries = ledger_of(root).tries()
             listed = json.dumps([one.record() for one in tries], indent=2)
             print(listed if arguments.json else printable_text(lab_book(tries)))
@@ -57,6 +58,17 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     return 0
 
 
+def refuse_unasked(arguments: argparse.Namespace) -> None:
+    """Refuse options of a question that has no hypothesis, for which printing the lab book would look like an answer.
+
+    Raises:
+        StepError: such an option was given.
+    """
+    names = ("set", "base", "smallest", "metric", "direction", "most", "profile", "text", "size")
+    if given := [f"--{name}" for name in names if getattr(arguments, name)]:
+        raise StepError(f"try: {', '.join(given)} without a hypothesis; expected it in words; put it first")
+
+
 def read_json_question(given: str | None) -> dict[str, Any]:
     """The JSON object of a file, or of standard input for `-`; empty without one.
 
@@ -66,9 +78,12 @@ def read_json_question(given: str | None) -> dict[str, Any]:
     if not given:
         return {}
     try:
-        return dict(parse_json(sys.stdin.read() if given == "-" else read_text(Path(given))))
-    except (OSError, ValueError, TypeError) as error:
+        found = parse_json(sys.stdin.read() if given == "-" else read_text(Path(given)))
+    except (OSError, ValueError) as error:
         raise StepError(f"--question {given}: not a JSON object ({error}); --schema prints the form") from None
+    if not isinstance(found, dict):
+        raise StepError(f"--question {given}: {short(found)} is not a JSON object; --schema prints the form")
+    return found
 
 
 def question_of(root: Path, arguments: argparse.Namespace) -> Question:
@@ -91,8 +106,12 @@ def question_of(root: Path, arguments: argparse.Namespace) -> Question:
         question = question.model_copy(
             update={"base": resolve(root, asked, PIPELINE, Console(stderr=True), Path.cwd())}
         )
-    for overrides in (question.base, {**question.base, **question.set}):
-        load_params(root / PARAMS_FILE, overrides, question.profile)
+    arms = ({}, question.set)
+    usual, tried = (load_params(root / PARAMS_FILE, {**question.base, **arm}, question.profile) for arm in arms)
+    if usual == tried:
+        raise StepError(
+            f"--set: {short(question.set)} is what both arms have already; expected another value; correct it"
+        )
     return question
 
 

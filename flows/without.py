@@ -50,7 +50,7 @@ def overrides(rules: list[Exclusion], arguments: argparse.Namespace) -> list[str
         ValueError: no documents are named, or they make too long a name.
     """
     groups = [[rule] for rule in rules] if arguments.each else [rules] if rules else []
-    if not groups and not arguments.profile:
+    if not groups and not arguments.profile and not any(one.startswith("without.items=") for one in arguments.set):
         raise ValueError(
             f"nothing is to be left out; expected {', '.join(f'--{name}' for name in FIELDS)}, or --profile without"
         )

@@ -53,6 +53,8 @@ def resolve(project: Project, given: str, kind: str = "") -> Start:
     Raises:
         StepError: nothing has this name.
     """
+    if not given.strip():
+        raise StepError(f"{given!r} names nothing to trace; give another name, such as champion")
     ways = [(names, find) for names, find in WAYS if not kind or kind in names]
     for _, find in ways:
         if start := find(project, given):

@@ -99,6 +99,8 @@ def read_sweep(values: Mapping[str, Any]) -> Sweep:
     sweep = read_form(Sweep, values, "sweep")
     refuse_chosen("sweep", {"seed", PART}, {*sweep.over, *sweep.base})
     refuse_chosen("sweep", {sweep.budget_key} if sweep.rungs > 1 else set(), {*sweep.over})
+    if both := sorted({*sweep.over} & {*sweep.base}):
+        raise StepError(f"sweep: {both[0]} is in over and in base; expected it in one of them; leave it out of base")
     metric_of(sweep.metric)
     if sweep.method == "grid" and (spans := [key for key, of in space_of(sweep).items() if isinstance(of, Span)]):
         raise StepError(

@@ -9,7 +9,7 @@ two seconds of CPU.
 
 from flows import access
 from flows.client.records import Records, basis, parameters, scores
-from flows.client.runs import Launch, Runs, flow_titles, pipeline_graph, pipeline_stages
+from flows.client.runs import Launch, Runs, flow_titles, launchable, pipeline_graph, pipeline_stages
 from flows.client.values import Curve, FlowRun, LogLine, Record, Refused, Score, StageRun, Unavailable
 from flows.settings import project_root
 
@@ -28,6 +28,7 @@ __all__ = [
     "access",
     "basis",
     "flow_titles",
+    "launchable",
     "parameters",
     "pipeline_graph",
     "pipeline_stages",

@@ -26,10 +26,12 @@ def export_records(root: Path, model: str, output: Path, facts: Path | None = No
     Raises:
         StepError: there is no such model, or its records or the facts are refused.
     """
+    if not model:
+        raise StepError("records: the model's name is empty; expected a model, such as champion; name one")
     checkpoint = find_model(model, root).resolve()
     with tempfile.TemporaryDirectory(prefix="phiforge-") as folder:
         summary = Path(folder, "summary.json")
-        words = ["--checkpoint", str(checkpoint), "--name", model or checkpoint.name, "--output", str(output.resolve())]
+        words = ["--checkpoint", str(checkpoint), "--name", model, "--output", str(output.resolve())]
         words += ["--runs", *map(str, places(root)), "--summary", str(summary)]
         words += ["--facts", str(facts.resolve())] if facts else []
         command = processes.guarded(MODULE, *words, tree=True)

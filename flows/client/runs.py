@@ -16,7 +16,7 @@ from typing import Any
 from components.foreign.addresses import without_secrets
 from components.running import progress
 from flows.client.values import REMEDY, FlowRun, LogLine, Refused, StageRun, Unavailable
-from flows.definitions import DEFINITIONS, PIPELINE
+from flows.definitions import DEFINITIONS, PIPELINE, WITHOUT
 from flows.graph import load_graph
 from flows.settings import project_root
 
@@ -28,6 +28,7 @@ COMMANDS = {  # of `phiforge`, by flow
     "growth-study": "study",
     "growth-law": "law",
     "data-ablation": "ablation",
+    "without": "without",
 }
 DEPLOYED = {"phiforge"}  # tags of our deployments, which all their runs have
 NOTE = "phiforge.note"  # label of a run with a person's note
@@ -68,6 +69,11 @@ class Launch:
 def flow_titles() -> dict[str, str]:
     """The names of the flows, with their titles."""
     return {name: definition.title for name, definition in DEFINITIONS.items()}
+
+
+def launchable() -> dict[str, str]:
+    """The flows that take any text, size and parameters, with their titles; `without` asks for the documents to leave out."""
+    return {name: title for name, title in flow_titles().items() if name != WITHOUT.flow}
 
 
 def pipeline_graph(root: Path, flow: str = PIPELINE.flow) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -143,6 +143,8 @@ def test_refusals_come_before_anything_is_registered(trying, capsys):
         (["x", "--set", "training.weight_deca=1", "--smallest", "1"], "training.weight_decay"),
         (["x", "--set", "training.weight_decay=-1", "--smallest", "1"], "weight_decay"),
         (["x", "--set", "training.weight_decay=0.1"], "smallest"),
+        (["x", "--set", "training.weight_decay=0.001", "--smallest", "1"], "what both arms have already"),
+        (["--set", "training.weight_decay=0.1", "--smallest", "1"], "without a hypothesis"),
     ):
         status, _, err = ask(trying, capsys, *words)
         assert status == 1

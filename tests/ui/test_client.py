@@ -25,7 +25,7 @@ DEAD = "http://127.0.0.1:9/api"  # the discard port: nothing listens
     st.sampled_from([None, "laptop", "phi-1.5", "phi-2"]),
     st.text("ab'\"$ {}=é12,-", max_size=6),
     st.sampled_from(["", "auto", "3M"]),
-    st.sampled_from(list(client.flow_titles())),
+    st.sampled_from(list(client.launchable())),
 )
 def test_the_command_means_the_same_as_the_launch(
     overrides: dict, profile: str | None, text: str, size: str, flow: str

@@ -10,7 +10,7 @@ import streamlit as st
 from components.errors import StepError
 from components.params.sizing import WIDTHS
 from components.running.contents import Contents
-from flows.client import Launch, flow_titles, project_root
+from flows.client import Launch, launchable, project_root
 from flows.client import text as texts
 from flows.client.plans import Outlook
 from flows.client.plans import outlook as plan_of
@@ -51,7 +51,7 @@ def begin() -> None:
     state[DRAFTS], state[FORM] = {}, 0
     state["launch_profile"] = st.query_params.get("profile", "")
     flow = st.query_params.get("flow", "")
-    state["launch_flow"] = flow if flow in flow_titles() else next(iter(flow_titles()))
+    state["launch_flow"] = flow if flow in launchable() else next(iter(launchable()))
     state["launch_text"] = st.query_params.get("text", "")
     given = st.query_params.get("size", "")
     state["launch_size"] = given if given in SIZES else ""
@@ -68,7 +68,7 @@ def remember() -> None:
         address["overrides"] = json.dumps(state[CHANGED], ensure_ascii=False)
     if state["launch_profile"]:
         address["profile"] = state["launch_profile"]
-    if state["launch_flow"] != next(iter(flow_titles())):
+    if state["launch_flow"] != next(iter(launchable())):
         address["flow"] = state["launch_flow"]
     address |= {name: state[f"launch_{name}"] for name in ("text", "size") if state[f"launch_{name}"]}
     if address != st.query_params.to_dict():
@@ -313,7 +313,7 @@ def card(
     base: dict[str, Any], changed: dict[str, tuple[Any, Any]], problem: str, looked: texts.Looked | StepError
 ) -> None:
     """What will run: labels, differences, plan, command, and the button."""
-    titles = flow_titles()
+    titles = launchable()
     choice("Preset", "flow", titles, lambda name: titles[name].capitalize())
     with st.container(key="pf-card-labels", gap="small"):
         for name, tip in (("name", "Prefect invents one"), ("tags", "separated by commas")):

@@ -649,7 +649,7 @@ def test_text_that_teaches_nothing_goes_up_to_the_share_that_may(tmp_path: Path,
     assert len(ledger) == gone
     assert all(row["source"].startswith("bad/") and row["rule"] == "educational_value" for row in ledger)
     threshold = summary["education"]["thresholds"]["web"]
-    assert (threshold == 2.7) == (most == 1)
+    assert (threshold == CurationParams().education.min_value["web"]) == (most == 1)
     assert all(row["value"] < row["threshold"] == threshold for row in ledger)
     assert min(d.educational_value for d in kept) >= threshold
     assert summary["education"]["dropped"] == {"web": gone}

@@ -36,7 +36,7 @@ def pages(texts: list[str], kind: str = "web") -> list[Document]:
 
 def test_a_notice_stays_in_one_page_alone(tmp_path: Path) -> None:
     rows = pages([story + NOTICE for story in STORIES])
-    summary, kept, ledger = curated(tmp_path, rows)
+    summary, kept, ledger = curated(tmp_path, rows, education=UNSCORED)
     assert (len(kept), ledger) == (len(rows), [])
     holds = [document for document in kept if NOTICE in document.text]
     assert [document.id for document in holds] == [min(row.id for row in rows)]
@@ -49,7 +49,7 @@ def test_a_notice_stays_in_one_page_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sections", [{"passages": {"kinds": []}}, {"passages": {"documents": len(STORIES) + 1}}])
 def test_what_few_repeat_stays_and_cutting_can_be_switched_off(tmp_path: Path, sections: dict) -> None:
-    _, kept, _ = curated(tmp_path, pages([story + NOTICE for story in STORIES]), **sections)
+    _, kept, _ = curated(tmp_path, pages([story + NOTICE for story in STORIES]), **sections, education=UNSCORED)
     assert all(NOTICE in document.text for document in kept)
 
 
@@ -58,7 +58,7 @@ def test_a_page_of_nothing_else_is_in_the_ledger_and_one_of_more_than_half_stays
     own = (f"{said}It was the story of number {number}, and it was told once.\n" for number in range(999))
     smaller = [text for text in own if document_id(text) < document_id(said)][:3]
     rows = pages([*smaller, said])
-    _, kept, ledger = curated(tmp_path, rows, duplicates={"thresholds": {}})
+    _, kept, ledger = curated(tmp_path, rows, duplicates={"thresholds": {}}, education=UNSCORED)
     assert [(row["id"], row["rule"], row["value"], row["threshold"]) for row in ledger] == [
         (document_id(said), "repeated_passages", 1.0, 0.9)
     ]
@@ -69,7 +69,7 @@ def test_a_document_that_is_nothing_else_is_counted_once_whatever_the_portions(t
     monkeypatch.setattr("components.curation.clean.CHARACTERS", 1)
     own = (f"{STORIES[0]}It was the story of number {number}, and it was told once.\n" for number in range(999))
     smaller = [text for text in own if document_id(text) < document_id(STORIES[0])][:3]
-    summary, _, _ = curated(tmp_path, pages([*smaller, STORIES[0]]), duplicates={"thresholds": {}})
+    summary, _, _ = curated(tmp_path, pages([*smaller, STORIES[0]]), duplicates={"thresholds": {}}, education=UNSCORED)
     assert summary["dropped"] == {"repeated_passages": 1}
     report = json.loads((tmp_path / "report" / "curation.json").read_text())
     assert report["licenses"]["MIT"][::2] == [4, 3]  # that came, and that stayed
@@ -117,7 +117,7 @@ def test_scripts_that_do_not_part_words_have_passages(unit: str, text: str, atom
 )
 def test_rules_are_applied_to_what_is_left(tmp_path: Path, rule: str, sections: dict) -> None:
     rows = pages([story + NOTICE for story in STORIES])
-    summary, kept, ledger = curated(tmp_path, rows, **sections)
+    summary, kept, ledger = curated(tmp_path, rows, **sections, education=UNSCORED)
     assert set(summary["dropped"]) == {rule}
     assert all(
         "after repeated passages were cut" in row["detail"] and row["value"] < row["threshold"] for row in ledger
@@ -171,9 +171,9 @@ def test_marks_are_those_of_a_plain_count_whatever_the_ranges(documents: list[li
 
 def test_ranges_and_shards_change_nothing(tmp_path: Path, monkeypatch) -> None:
     rows = pages([story + NOTICE for story in STORIES * 2] + essays(12), "web")
-    _, kept, ledger = curated(tmp_path / "one", rows)
+    _, kept, ledger = curated(tmp_path / "one", rows, education=UNSCORED)
     monkeypatch.setattr(passages, "AT_ONCE", 3)
-    _, again, other = curated(tmp_path / "two", rows[::-1])
+    _, again, other = curated(tmp_path / "two", rows[::-1], education=UNSCORED)
     assert {one.id: one.text for one in kept} == {one.id: one.text for one in again}
     assert len(ledger) == len(other)
 
@@ -223,7 +223,7 @@ def test_a_later_round_gives_the_same_whether_or_not_it_knows_the_earlier_one(
     calls = []
     monkeypatch.setattr(passages, "cut", lambda text, *rest: calls.append(text) or cut(text, *rest))
     texts = [story + NOTICE * (number % 3) + "".join(essays(number)) for number, story in enumerate(STORIES[1:])]
-    curated(tmp_path, pages([*texts, "short.\n", NOTICE * 9]))
+    curated(tmp_path, pages([*texts, "short.\n", NOTICE * 9]), education=UNSCORED)
     (cleaned,) = (path for path in (tmp_path / "work").glob("clean-*/*") if path.is_dir())
     (hashed,) = (path for path in (tmp_path / "work").glob("passages-*/*") if path.is_dir())
     counts = np.load(hashed / passages.COUNTS)

@@ -124,6 +124,7 @@ def test_the_space_is_read_from_words_and_lists():
         ({"over": {"x": "1..2"}}, "x has a range; a grid needs a list of values"),
         ({"over": {"seed": [1, 2]}}, "seed is set; a sweep chooses it"),
         ({"over": {"small.tokens": [1, 2]}, "rungs": 2}, "small.tokens is set; a sweep chooses it"),
+        ({"over": {"x": [1, 2]}, "base": {"x": 3}}, "x is in over and in base"),
         ({"method": "bayes"}, "method is 'bayes'"),
         ({"metric": "loss"}, "metric 'loss' was given"),
     ],

@@ -54,11 +54,13 @@ def below(kind):
 
 def told(field):
     checks = [len(getattr(field, name) or []) for name in ("validators", "pre_validators", "post_validators")]
-    inner = [told(one) for one in field.sub_fields or []]
+    inner = sorted([told(one) for one in field.sub_fields or []], key=str)
     return [str(field), field.alias, sorted(field.class_validators), checks, str(field.field_info), inner]
 
 classes = {str(kind.__mro__): {key: told(field) for key, field in kind.__fields__.items()} for kind in below(BaseModel)}
-print(re.sub(" at 0x[0-9a-f]+", "", json.dumps(classes)))
+plain = re.sub(" at 0x[0-9a-f]+", "", json.dumps(classes))
+# typing keeps one object for unions of the same types, in the order that it met first, whoever asks.
+print(re.sub(r"Union\\[([^][]*)\\]", lambda found: f"Union[{', '.join(sorted(found[1].split(', ')))}]", plain))
 """
 
 
