@@ -155,7 +155,9 @@ def test_refusals_come_before_anything_is_registered(trying, capsys):
 def test_a_text_and_a_size_are_those_of_both_arms(trying):
     from flows.tries import parser, question_of
 
-    (trying / "notes.txt").write_text("\n\n".join(f"Note {n} is about the {n}th day of a long year." for n in range(800)))
+    (trying / "notes.txt").write_text(
+        "\n\n".join(f"Note {n} is about the {n}th day of a long year." for n in range(800))
+    )
     words = ["x", "--set", "training.weight_decay=0.1", "--smallest", "1", "--text", "notes.txt", "--size", "0.3M"]
     question = question_of(trying, parser().parse_args(words))
     assert question.base["ingestion.sources"] == [{"path": str(trying / "notes.txt")}]
