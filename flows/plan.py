@@ -162,7 +162,9 @@ def _money(made: Plan) -> str:
         return "no price: this machine; --on names another"
     if made.dollars is None:
         return "no price: the machine's file has no dollars_per_hour"
-    return f"{made.dollars:,.2f} US dollars for the training runs, at {made.machine.dollars_per_hour:.2f} per device and hour ({made.machine.priced})"
+    price = f"{made.machine.dollars_per_hour:.2f} per device and hour"
+    priced = f" ({made.machine.priced})" if made.machine.priced else ""
+    return f"{made.dollars:,.2f} US dollars for the training runs, at {price}{priced}"
 
 
 def show_published(console: Console) -> None:

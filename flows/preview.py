@@ -50,7 +50,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console, 
     contents = Contents(elsewhere=["python"])
     if params.ingestion.names_own_text:
         with console.status("Reading your text"):
-            contents = survey(root, _with_least_parts(root, asked, params))
+            contents = survey(root, with_least_parts(root, asked, params))
         if lines := found(contents):
             show(console, "Your text", lines)
         if contents.refusal:
@@ -67,7 +67,7 @@ def preview(root: Path, asked: Asked, definition: Definition, console: Console, 
     return Previewed(overrides, text_bytes)
 
 
-def _with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
+def with_least_parts(root: Path, asked: Asked, params: Params) -> Params:
     """The parameters with the shortest parts into which the run may cut texts; if sizes follow the text, those of the
     smallest text."""
     overrides = sized(root, asked.overrides, asked.profile, asked.size, text_bytes=0)

@@ -104,7 +104,7 @@ def question_of(root: Path, arguments: argparse.Namespace) -> Question:
     asked = Asked(question.base, question.profile, tuple(arguments.text), arguments.size)
     if asked.texts or asked.size:
         question = question.model_copy(
-            update={"base": resolve(root, asked, PIPELINE, Console(stderr=True), Path.cwd())}
+            update={"base": resolve(root, asked, PIPELINE, Console(stderr=True), Path.cwd()).overrides}
         )
     arms = ({}, question.set)
     usual, tried = (load_params(root / PARAMS_FILE, {**question.base, **arm}, question.profile) for arm in arms)

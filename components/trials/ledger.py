@@ -86,9 +86,9 @@ class Ledger:
             partial.write_text(lab_book(self.tries()), encoding="utf-8")
 
     def _entries(self) -> list[dict[str, Any]]:
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         entries, before = [], ""
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], 1):  # texts may have U+2028
             try:
                 entry = json.loads(line)
                 known = entry["previous"] == before and {"try", "event", "at"} <= entry.keys()

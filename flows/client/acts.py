@@ -46,7 +46,7 @@ def latest(root: Path) -> Iterator[Act]:
         return
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - TAIL))
-        lines = file.read().decode("utf-8", errors="replace").splitlines()
+        lines = file.read().decode("utf-8", errors="replace").split("\n")  # texts may have U+2028
     for line in reversed(lines):
         try:
             act = Act(**json.loads(line))

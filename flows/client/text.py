@@ -12,7 +12,7 @@ from components.files import atomic_directory
 from components.params import PARAMS_FILE, load_params
 from components.running.contents import Contents
 from flows.client.runs import Launch
-from flows.preview import _with_least_parts, survey
+from flows.preview import survey, with_least_parts
 from flows.settings import state_folder
 from flows.sizes import UNKNOWN_BYTES, Asked, sized, sources_of
 
@@ -38,7 +38,7 @@ def contents(root: Path, wanted: Launch) -> Contents:
     params = load_params(root / PARAMS_FILE, asked.overrides, asked.profile)
     if not params.ingestion.names_own_text:
         return Contents(elsewhere=["python"])
-    return survey(root, _with_least_parts(root, asked, params))
+    return survey(root, with_least_parts(root, asked, params))
 
 
 def look(root: Path, wanted: Launch, found: Contents) -> Looked:
@@ -67,7 +67,7 @@ def store(root: Path, files: Sequence[tuple[str, bytes]]) -> Path:
     for given, content in files:
         name = _UNSAFE.sub("_", re.split(r"[/\\]", given)[-1]).lstrip(".")
         if not name:
-            raise StepError(f"upload: {given!r} has no usable name; expected a name such as notes.txt; rename it")
+            raise StepError(f"{given!r} has no usable name; expected a name such as notes.txt; rename it")
         while name in named:
             name = f"again-{name}"
         named[name] = content
@@ -80,11 +80,11 @@ def store(root: Path, files: Sequence[tuple[str, bytes]]) -> Path:
     return folder
 
 
-def launched(wanted: Launch, seeds: int) -> list[Launch]:
+def launched(root: Path, wanted: Launch, seeds: int) -> list[Launch]:
     """The runs of several seeds, from the wanted one on, with names that tell them apart."""
-    first = int(wanted.overrides.get("seed", 1))
     if seeds == 1:
         return [wanted]
+    first = load_params(root / PARAMS_FILE, wanted.overrides, wanted.profile or None).seed
     return [
         replace(
             wanted,

@@ -152,6 +152,18 @@ def test_refusals_come_before_anything_is_registered(trying, capsys):
     assert not (trying / "studies").exists()
 
 
+def test_a_text_and_a_size_are_those_of_both_arms(trying):
+    from flows.tries import parser, question_of
+
+    (trying / "notes.txt").write_text(
+        "\n\n".join(f"Note {n} is about the {n}th day of a long year." for n in range(800))
+    )
+    words = ["x", "--set", "training.weight_decay=0.1", "--smallest", "1", "--text", "notes.txt", "--size", "0.3M"]
+    question = question_of(trying, parser().parse_args(words))
+    assert question.base["ingestion.sources"] == [{"path": str(trying / "notes.txt")}]
+    assert "small.tokens" in question.base
+
+
 def test_the_command_prints_its_form_and_its_book():
     done = subprocess.run([sys.executable, "-m", "flows.tries", "--schema"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["required"] == ["hypothesis", "set", "smallest"]

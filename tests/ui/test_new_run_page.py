@@ -109,6 +109,18 @@ def test_several_seeds_start_a_run_each(open_page: Open) -> None:
     assert [run.name for run in runs] == ["wider, seed 7", "wider, seed 8", "wider, seed 9"]
 
 
+def test_several_seeds_begin_at_the_one_of_the_parameters(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 5\n")
+    assert [run.overrides["seed"] for run in texts.launched(tmp_path, Launch(), 2)] == [5, 6]
+
+
+def test_an_upload_without_a_usable_name_is_refused(open_page: Open) -> None:
+    at = open_page("new_run", Lists())
+    settle(at.segmented_control(key="widget_from").set_value("Upload files").run())
+    settle(at.file_uploader(key="widget_upload").set_value([("..", b"text", "text/plain")]).run())
+    assert "'..' has no usable name" in at.error[0].value
+
+
 def test_no_more_than_ten_parameters_stand_before_the_others(open_page: Open) -> None:
     at = open_page("new_run", Lists())
     first = [w.key.partition(":")[2] for w in (*at.number_input, *at.selectbox) if w.key and ":" in w.key]

@@ -550,6 +550,8 @@ def test_an_ended_run_shows_first_what_it_gave(open_page: Open) -> None:
     assert "The new entries of the grown model carry 17% of what it gained in training." in page
     assert 'href="/phiforge-report/heron3/report/index.html"' in page
     assert "Once upon" in page
+    compare = next(link for link in at.get("page_link") if link.proto.label == "Compare")
+    assert compare.proto.query_string == "runs=id-patient-heron"
 
 
 @pytest.mark.parametrize(("champion", "offered"), [("1", True), ("2", False)])

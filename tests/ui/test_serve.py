@@ -184,12 +184,12 @@ def test_the_graph_shows_every_stage_below_what_it_needs(root: Path) -> None:
 
 def test_acts_are_kept_in_order_and_other_lines_are_left_out(tmp_path: Path) -> None:
     for number in range(3):
-        acts.record(tmp_path, "operator", "launch", str(number), 'a "name"\n{')
+        acts.record(tmp_path, "operator", "launch", str(number), 'a "name"\n{\u2028')
     file = acts.state_folder(tmp_path) / acts.FILE
     assert file.stat().st_mode & 0o077 == 0
     with open(file, "a") as lines:
         lines.write('{"at": "yesterday", "by": "x", "what": "y", "of": "z"}\nnot JSON\n[1]\n')
     found = [*acts.latest(tmp_path)]
     assert [act.of for act in found] == ["2", "1", "0"]
-    assert found[0].text == 'a "name"\n{'
+    assert found[0].text == 'a "name"\n{\u2028'
     assert datetime.now(UTC) - found[0].time < timedelta(minutes=5)

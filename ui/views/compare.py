@@ -203,7 +203,7 @@ def finals(sides: Sides, models: Sequence[str]) -> None:
         parts.table(["Last validation", *sides.header()], rows, "pf-numbers")
         st.caption(
             "With several seeds: mean ± one standard deviation, then the difference from the baseline with its 95% interval over "
-            "seeds. One seed a side says nothing about chance, so neither is called better."
+            "seeds. One seed per side says nothing about chance, so neither is called better."
         )
 
 

@@ -40,7 +40,6 @@ ESSENTIALS = {  # with their labels
 }
 READING = ("ingestion", "validation", "curation")  # sections that decide what of a text is read
 LABELS = ("name", "tags", "note")  # of the run; not part of the address, because they are about one run
-STORED = ("text", "size", "profile", "flow")
 
 
 def begin() -> None:
@@ -212,6 +211,8 @@ def own_text(looked: texts.Looked | StepError, problem: str) -> None:
             on_change=upload,
             disabled=bool(acts.refusal()),
         )
+        if trouble := state.pop("launch_trouble", ""):
+            parts.error(trouble)
     else:
         st.caption(
             "Python's own library and documentation, about 10 MB of code and prose: a run of a few minutes to see how it all works."
@@ -226,7 +227,11 @@ def upload() -> None:
     """Files were uploaded: keep them, and name their folder."""
     if acts.refusal() or not state["widget_upload"]:
         return
-    folder = texts.store(project_root(), [(file.name, file.getvalue()) for file in state["widget_upload"]])
+    try:
+        folder = texts.store(project_root(), [(file.name, file.getvalue()) for file in state["widget_upload"]])
+    except (StepError, OSError) as error:
+        state["launch_trouble"] = f"upload: {error}"
+        return
     state["launch_text"] = str(folder)
 
 
@@ -423,7 +428,7 @@ def wanted() -> Launch:
 def start() -> None:
     """Create the flow runs and open the page of the run, or of all of them."""
     try:
-        made = [acts.launch(one) for one in texts.launched(wanted(), state["launch_seeds"])]
+        made = [acts.launch(one) for one in texts.launched(project_root(), wanted(), state["launch_seeds"])]
     except StepError as error:
         reads.launch_trouble.clear()
         parts.error(error)

@@ -118,7 +118,7 @@ def header(run: FlowRun) -> None:
 def again(run: FlowRun) -> None:
     overrides = json.dumps(run.overrides) if run.overrides else ""
     given = {"overrides": overrides, "profile": run.profile, "flow": run.flow, "text": run.text, "size": run.size}
-    for name in ("overrides", *given):  # so that New run reads its state from the address
+    for name in given:  # so that New run reads its state from the address
         st.session_state.pop(f"launch_{name}", None)
     st.switch_page("views/new_run.py", query_params={name: value for name, value in given.items() if value})
 
@@ -261,7 +261,7 @@ def actions(run: FlowRun, records: Mapping[str, Record], ended_well: bool) -> No
         parent = reads.parent_of(run.id)
         if parent and ended_well:
             st.page_link(
-                "views/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": parent.id}
+                "views/compare.py", label="Compare", icon=":material/compare_arrows:", query_params={"runs": run.id}
             )
             promotion(run)
             commands(run, parent)

@@ -71,6 +71,12 @@ def test_verdicts(ledger, world, changes, outcome):
     assert [asked.seed for asked in world.calls[:2]] == [1, 1]
 
 
+def test_a_ledger_has_any_text(ledger):
+    hypothesis = "one\u2028two\x85three\nfour"  # Python's splitlines ends lines at all of them
+    asking(ledger, World(0.0), hypothesis=hypothesis)
+    assert [one.question["hypothesis"] for one in ledger.tries()] == [hypothesis]
+
+
 def test_the_question_is_in_the_ledger_before_the_first_run(ledger):
     def look(asked):
         (line,) = ledger.path.read_text().splitlines()
