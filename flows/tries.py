@@ -106,7 +106,7 @@ def question_of(root: Path, arguments: argparse.Namespace) -> Question:
         question = question.model_copy(
             update={"base": resolve(root, asked, PIPELINE, Console(stderr=True), Path.cwd()).overrides}
         )
-    arms = ({}, question.set)
+    arms: tuple[dict[str, Any], ...] = ({}, question.set)
     usual, tried = (load_params(root / PARAMS_FILE, {**question.base, **arm}, question.profile) for arm in arms)
     if usual == tried:
         raise StepError(
