@@ -401,7 +401,7 @@ def test_a_page_in_a_browser_changes_nothing(up, evil_site, chromium, logged_in)
         page.set_default_timeout(60_000)
         page.on("requestfinished", lambda r: "127.0.0.1" in r.url or "localhost" in r.url or outside.append(r.url))
         if logged_in:
-            for name, greeting in (("panel", "Start the run"), ("prefect", "Deployments"), ("mlflow", "Experiments")):
+            for name, greeting in (("panel", "New run"), ("prefect", "Deployments"), ("mlflow", "Experiments")):
                 page.goto(with_login(up.url(name), up.auth))
                 page.wait_for_url(lambda url: "phiforge-login" not in url)
                 page.get_by_text(greeting).first.wait_for()
