@@ -161,7 +161,8 @@ def test_a_clone_without_the_tokens_says_how_to_get_them(made: Made, clone: Proj
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"), [("nothing of this name", ""), ("champion", "document"), ("MIT", "teacher"), ("", ""), (" ", "run")]
+    ("given", "kind"),
+    [("nothing of this name", ""), ("champion", "document"), ("MIT", "teacher"), ("", ""), (" ", "run")],
 )
 def test_an_unknown_name_is_refused(given: str, kind: str, project: Project) -> None:
     with pytest.raises(StepError, match="give another name"):
