@@ -73,7 +73,9 @@ class Health:
             except Refused:
                 self.forget(service)
             except Unavailable as error:
-                self._note(service, error)
+                with self._lock:
+                    if known := self._away.get(service):  # not if someone has heard from it meanwhile
+                        self._away[service] = Away(error, known.since)
             except Exception:  # noqa: BLE001 - it has answered; the page that asks next shows what
                 self.forget(service)
             else:
