@@ -20,20 +20,9 @@ from components.study.growth.law.form import LAW, OTHERS, Setting, fresh, worth
 from components.study.growth.law.grid import Cell, Grid, Training, read_grid, runs_of
 from components.study.growth.law.runs import Measured, held_out_places, place_of, places, read_runs
 from components.tracking import Tracker
+from tests.components.study.growth.law.conftest import TRUE
 
 ROOT = Path(__file__).parents[5]
-TRUE = {
-    "E": 1.6,
-    "A": 0.5,
-    "a": 0.5,
-    "B": 1.2,
-    "b": 0.4,
-    "c": 0.8,
-    "d": 0.05,
-    "k": 0.9,
-    "h_continued": 0.3,
-    "h_exact": 0.6,
-}
 POSITIVE = st.floats(0.05, 20)
 
 
