@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from components.errors import StepError
 from components.files import atomic_file
 from components.running.revision import git
 
+_log = logging.getLogger(__name__)
 _dvc = threading.RLock()  # DVC's Repo is not safe to share between threads
 
 
@@ -79,6 +80,33 @@ def _drop_broken_rwlock(repo: Any) -> None:
                 file.unlink()
 
 
+def _restore_broken_locks(repo: Any, root: Path) -> None:
+    """Put git's version in the place of each dvc.lock that a kill or a full disk left half written, or none without git's.
+
+    DVC would refuse every command. It takes the results of stages that the lock no longer names from its run cache.
+    """
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    def is_broken(lock: Path) -> bool:
+        try:
+            Lockfile(repo, str(lock)).load()
+        except DvcException:
+            return lock.is_file()
+        return False
+
+    for lock in (root / "dvc.lock", *root.glob("studies/*/dvc.lock")):
+        if not is_broken(lock):
+            continue
+        with repo.lock:
+            if not is_broken(lock):  # it was being written
+                continue
+            lock.unlink()
+            with suppress(StepError):  # git has none
+                git(root, "checkout", "HEAD", "--", str(lock.relative_to(root)))
+        _log.warning("%s was half written and is %s", lock, "git's version again" if lock.is_file() else "removed")
+
+
 @contextmanager
 def repository(root: Path) -> Iterator[Any]:
     """DVC's Repo of a project, freshly read; one thread at a time."""
@@ -91,6 +119,7 @@ def repository(root: Path) -> Iterator[Any]:
             # By default DVC waits three seconds for its lock, less than a busy machine needs.
             with Repo(str(root), _wait_for_lock=True) as repo:
                 _drop_broken_rwlock(repo)
+                _restore_broken_locks(repo, Path(root).resolve())
                 repo.dvcignore = _every_definition(repo)
                 yield repo
         except DvcException as error:

@@ -218,6 +218,29 @@ def test_half_of_dvcs_list_of_locks_does_not_block_the_project(toy, tmp_path, le
     assert not any(json.loads(file.read_text()).values())
 
 
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize(
+    "left", [b"", b"schema: '2", b"stages:\n  inventory:\n    cmd: x\n    outs:\n    - pa", b"\0" * 40]
+)
+def test_half_of_a_dvc_lock_does_not_block_the_project(toy, tmp_path, caplog, left, committed):
+    """As a kill or a full disk leaves it. Git's version comes back, and the run cache has the rest."""
+    from flows.graph import locked_stages, repository
+
+    root = toy.make_project(tmp_path / "my project")
+    toy.dvc(root, "repro", "--single-item", "inventory")
+    lock, stages = root / "dvc.lock", locked_stages(root)
+    if committed:
+        subprocess.run(["git", "add", "-f", "dvc.lock"], cwd=root, check=True)
+        subprocess.run(["git", "commit", "-qm", "lock"], cwd=root, check=True)
+    lock.write_bytes(left)
+    with repository(root):
+        pass
+    assert lock.exists() == committed
+    assert ("git's version again" if committed else "removed") in caplog.text
+    toy.dvc(root, "repro", "--single-item", "inventory")
+    assert locked_stages(root) == stages
+
+
 def test_a_run_whose_crash_the_server_could_not_store_is_closed_later(project, prefect_api, monkeypatch):
     """As on a full disk, where the state that Prefect's worker sends when a process has ended is lost."""
     import asyncio
