@@ -104,9 +104,8 @@ class Reading:
             inside = (indices >= self.before) & (indices < stop)
         else:  # which of these does each index of the run read?
             indices = np.arange(self.before, stop)
-            numbers = order.at(indices)
-            at = np.minimum(np.searchsorted(places.sequences, numbers), len(places.sequences) - 1)
-            inside = places.sequences[at] == numbers
+            at = places.sequence_at[order.at(indices)]
+            inside = at >= 0
         times = np.bincount(at[inside], minlength=len(places.sequences))
         return Exposure(places, times, np.unique((indices[inside] - self.before) // self.batch + 1))
 
@@ -120,6 +119,7 @@ class Places:
         rows, tokens: document and tokens of each piece, int64 (pieces,).
         sequences: numbers of the sequences with a piece, int64, ascending.
         piece_at: index into `sequences` of each piece, int64 (pieces,).
+        count: sequences of the stream.
     """
 
     documents: int
@@ -127,6 +127,7 @@ class Places:
     tokens: np.ndarray
     sequences: np.ndarray
     piece_at: np.ndarray
+    count: int
 
     @classmethod
     def of(cls, starts: np.ndarray, lengths: np.ndarray, tokens: TokenSet, length: int) -> "Places":
@@ -141,7 +142,14 @@ class Places:
             np.minimum(starts[rows] + lengths[rows], (numbers + 1) * length),
         )
         sequences, piece_at = np.unique(numbers, return_inverse=True)
-        return cls(len(starts), rows, np.maximum(end - begin, 0), sequences, piece_at)
+        return cls(len(starts), rows, np.maximum(end - begin, 0), sequences, piece_at, last_read + 1)
+
+    @cached_property
+    def sequence_at(self) -> np.ndarray:
+        """Index into `sequences` of each sequence of the stream, int64 (count,); -1 if none of them."""
+        found = np.full(self.count, -1)
+        found[self.sequences] = np.arange(len(self.sequences))
+        return found
 
     @cached_property
     def tokens_at(self) -> np.ndarray:

@@ -30,8 +30,16 @@ class Found:
     @cached_property
     def one_copy(self) -> int:
         """Tokens of the documents, each counted once."""
-        _, first = np.unique(integers(self.ids.dictionary_encode().indices), return_index=True)
+        _, first = np.unique(integers(self._distinct.indices), return_index=True)
         return int(self.lengths[first].sum())
+
+    @property
+    def documents(self) -> int:
+        return len(self._distinct.dictionary)
+
+    @cached_property
+    def _distinct(self) -> pa.DictionaryArray:
+        return self.ids.dictionary_encode()
 
     @cached_property
     def _places(self) -> dict[int, Places]:
@@ -70,7 +78,7 @@ def forward(project: Project, start: Start, shown: int = 5) -> dict[str, Any]:
             "fingerprint": fingerprint,
             "state": project.tokens[fingerprint].state.title,
             "split": split,
-            "documents": len(pc.unique(one.ids)),
+            "documents": one.documents,
             "times": len(one.ids),
             "tokens": int(one.lengths.sum()),
         }
