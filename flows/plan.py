@@ -33,6 +33,7 @@ GPU = Path("/dev/nvidiactl")
 LAW = "study.growth.law.expect"
 GRACE = 1.0  # seconds from asking the law to stop until it is killed
 LAW_VOCABULARY = 2048
+LAW_EPOCHS = {"web": 1, "prose": 1, "code": 1, "textbook": 1, "exercise": 3}  # as in studies/law/dvc.yaml
 
 
 def plan_of(
@@ -67,11 +68,13 @@ def _step(one: Forecast) -> Step:
 
 
 def expected(root: Path, params: Params) -> Losses:
-    """The expected losses by the growth law, which was fitted to the default text and vocabulary."""
+    """The expected losses by the growth law, which was fitted to one text, vocabulary and mixture."""
     if params.ingestion.names_own_text:
         return Losses(unknown="the growth law was fitted to the default text")
     if params.tokenization.vocab_size != LAW_VOCABULARY:
         return Losses(unknown=f"the growth law was fitted to a vocabulary of {LAW_VOCABULARY:,}")
+    if params.tokenization.weights or params.tokenization.epochs != LAW_EPOCHS:
+        return Losses(unknown=f"the growth law was fitted to the mixture tokenization.epochs={json.dumps(LAW_EPOCHS)}")
     small, large = model_of(params, "small"), model_of(params, "large")
     sizes = {"small": small.parameters, "small-tokens": small.tokens, "large": large.parameters, "tokens": large.tokens}
     arguments = [word for name, value in sizes.items() for word in (f"--{name}", str(value))]

@@ -1,6 +1,7 @@
 """What a run would skip, restore and run is told without running it, and as the run then does it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,16 @@ def test_the_run_does_what_was_told_and_is_measured(project, run_flow):
     known = {one.stage: one for one in measured.read(project)}
     assert set(known) == {"inventory", "report"}  # the pipeline's stages among the toy's
     assert known["report"].bytes == len((project / "reports" / "report.txt").read_bytes())
+
+
+def test_losses_are_expected_only_for_the_mixture_of_the_law():
+    """As in studies/law/dvc.yaml: with other shares of exercises and code, other losses are right."""
+    from components.params import Params
+    from flows.plan import LAW_EPOCHS, expected
+
+    root = Path(__file__).parents[2]
+    assert f"tokenization.epochs={json.dumps(LAW_EPOCHS)}" in (root / "studies" / "law" / "dvc.yaml").read_text()
+    default = expected(root, Params())
+    assert not default.of and "mixture" in default.unknown
+    like_the_law = Params.model_validate({"tokenization": {"epochs": LAW_EPOCHS}})
+    assert sorted(expected(root, like_the_law).of) == ["control", "large", "small"]

@@ -170,7 +170,7 @@ def compared(predictions: Path, records: Path, grid: Grid) -> list[Table]:
     """Predictions beside what was measured later; without measurements, the predictions alone."""
     foretold = read_predictions(predictions)
     try:
-        later = read_runs(records, grid.part(predicted=True))
+        later = read_runs(records, grid)
     except StepError:
         later = Measured((), ())
     found: dict[Place, list[Run]] = {}
@@ -196,7 +196,8 @@ def compared(predictions: Path, records: Path, grid: Grid) -> list[Table]:
             ]
         )
     header = ["run", "tokens before", "tokens", "predicted loss", "measured", "predicted minus continued", "measured"]
-    note = f"Predicted before they were trained, with 90% intervals; {len(found)} of {len(foretold)} are trained."
+    trained = sum(place in found for place in foretold)
+    note = f"Predicted before they were trained, with 90% intervals; {trained} of {len(foretold)} are trained."
     return [Table("Predictions", note, header, rows)]
 
 
