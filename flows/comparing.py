@@ -32,9 +32,11 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     try:
         metric = metric_of(arguments.metric)
         arms = arms_of(root, metric)
-        reference = arguments.reference or next(iter(arms), "")
+        if not arms:
+            raise StepError(f"no run of today's source here has {arguments.metric}; start one with `make run`")
+        reference = arguments.reference or next(iter(arms))
         if reference not in arms:
-            listed = "; ".join(arms) or "none: no run here has the figure"
+            listed = "; ".join(arms)
             raise StepError(f"--reference {reference!r}: there is no such arm; expected one of: {listed}; correct it")
         folded = fold(metric, arms, reference)
         if arguments.mlflow:

@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     root = settings.project_root()
     try:
         if arguments.verify:
+            if any(getattr(arguments, name, None) for name in IN_DATA):
+                raise StepError("--verify checks a certificate and forgets nothing; give it alone")
             return show(certificate.verify(root, arguments.verify))
         rules = given_rules(arguments, root)
         before = prepare(root, rules)

@@ -107,7 +107,7 @@ def _plan(root: Path, asked: Asked, arguments: argparse.Namespace, console: Cons
     """Print the plan of a run."""
     from components.planning.machines import machine
 
-    other = machine(arguments.on) if arguments.on else None
+    other = None if arguments.on is None else machine(arguments.on)
     quiet = Console(file=io.StringIO()) if arguments.json else console
     found = resolve(root, asked, DEFINITIONS[arguments.flow], quiet, Path.cwd(), with_time=False)
     made = plans.plan_of(root, found.overrides, asked.profile, found.text_bytes, other)

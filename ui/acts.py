@@ -14,6 +14,7 @@ from components.errors import StepError
 from flows.client import FlowRun, Launch, access, acts, project_root
 from ui import reads
 
+PATIENCE_S = 120
 READ_ONLY = "PHIFORGE_PANEL_READ_ONLY"
 
 
@@ -81,7 +82,14 @@ def promote(version: str, reason: str) -> None:
     """
     check()
     command = [sys.executable, "-m", "flows.champion", "promote", version, "--reason", f"{reason} ({user()})"]
-    done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=120, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=project_root(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise StepError(
+            f"the promotion took more than {PATIENCE_S} s and was stopped; look at what the champion is now, and try again"
+        ) from None
     if done.returncode:
         raise StepError((done.stderr.strip().splitlines() or ["error: it was stopped"])[-1].removeprefix("error: "))
     record("promote", version, reason)

@@ -201,7 +201,7 @@ def _explain(item: Mapping[str, Any]) -> str:
     given = item.get("input")
     if item["type"] == "extra_forbidden":
         candidates = known_keys() + sorted(Params.model_fields)
-        nearest = difflib.get_close_matches(key, candidates, n=1, cutoff=0.3)
+        nearest = difflib.get_close_matches(key, candidates, n=1)
         leaf = key.rpartition(".")[2]
         same_leaf = difflib.get_close_matches(leaf, [k.rpartition(".")[2] for k in candidates], n=1, cutoff=0.75)
         if same_leaf and (not nearest or nearest[0].rpartition(".")[2] != same_leaf[0]):

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.errors import StepError
+from components.errors import StepError, shortened
 from components.foreign import yaml_text
 
 KNOWN = Path(__file__).with_name("machines.yaml")
@@ -69,8 +69,9 @@ def _machine(path: Path, key: str | None, origin: str) -> Machine:
             devices=int(given.get("devices", 1)),
         )
     except (OSError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else shortened(str(error))
         raise StepError(
-            f"--on: {origin} is not a machine ({error!r}); expected numbers for flops and memory_gb, and optional name, "
+            f"--on: {origin} is not a machine ({reason}); expected numbers for flops and memory_gb, and optional name, "
             "devices, dollars_per_hour and priced; correct it"
         ) from None
     if not (made.flops > 0 and made.memory_bytes > 0 and made.devices > 0):

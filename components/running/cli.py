@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,9 @@ def execute(command: Command, arguments: argparse.Namespace) -> int:
             place = f" for {error.filename}" if error.filename else ""
             _say_failed(command, f"disk full{place}: {error.strerror}; free some space and run again")
             return 1
+        if isinstance(error, OSError) and error.filename and _is_at(str(error.filename), outputs.values()):
+            _say_failed(command, f"{error.filename} cannot be written ({error.strerror}); name another folder")
+            return 1
         text = "".join(traceback.format_exception(error))
         print(printable_text(clipped(without_secrets(text), TRACEBACK)), file=sys.stderr)
         _say_failed(command, f"{type(error).__name__}: {error}")
@@ -125,6 +128,11 @@ def _say_failed(command: Command, reason: str) -> None:
     """Print the reason as one line without control characters."""
     line = printable(" ".join(clipped(without_secrets(reason), MESSAGE).split()))
     print(f"error: {command.step}: {line}", file=sys.stderr, flush=True)
+
+
+def _is_at(name: str, outputs: Iterable[Path | None]) -> bool:
+    """Whether a path is the folder of an output, or lies above it."""
+    return any(Path(name) in path.resolve().parents for path in outputs if path)
 
 
 def only(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def resolve(project: Project, given: str, kind: str = "") -> Start:
         else "a model, alias, path, score, question, run, document, source, licence, teacher or prompt"
     )
     raise StepError(
-        f"{given!r} is not {looked} that the {len(project.states)} known states of results in {project.root} have; give "
+        f"{given!r} is not {looked} in any of the states of results in {project.root} ({len(project.states)} known); give "
         "another name or more digits, or get the results with `phiforge pull`"
     )
 

@@ -7,11 +7,12 @@ client is used; what Prefect's server knows is then only what MLflow's tags say 
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.errors import StepError
 from components.foreign.addresses import local_path
 from components.tracing.backward import backward
 from components.tracing.forward import forward
@@ -70,13 +71,20 @@ def read_runs(root: Path) -> Runs:
     return Runs(runs, versions, list(_flow_runs(state_folder(root) / "prefect" / "prefect.db")))
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database to read. The block ends early if its program has not made its tables yet."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            yield database
+    except sqlite3.DatabaseError as error:
+        if "no such table" not in str(error):
+            raise StepError(f"{path} cannot be read ({error}); if it is damaged, restore it from a backup") from error
 
 
 def _of_file(path: Path) -> tuple[list[Run], list[Version]]:
     tags: dict[str, dict[str, str]] = {}
-    with suppress(sqlite3.OperationalError), closing(_open(path)) as database:  # MLflow has not made its tables yet
+    with _reading(path) as database:
         for run, key, value in database.execute("SELECT run_uuid, key, value FROM tags"):
             tags.setdefault(run, {})[key] = value
         rows = database.execute(
@@ -152,7 +160,7 @@ def _flow_runs(path: Path) -> Iterator[FlowRun]:
     if not path.is_file():
         return
     columns = "flow_run.id, flow_run.name, start_time, state_name, created_by, parameters, deployment.name"
-    with suppress(sqlite3.OperationalError), closing(_open(path)) as database:
+    with _reading(path) as database:
         rows = database.execute(f"SELECT {columns} FROM flow_run LEFT JOIN deployment ON deployment.id = deployment_id")
         for number, name, started, state, created_by, parameters, deployment in rows:
             yield FlowRun(

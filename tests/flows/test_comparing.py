@@ -66,4 +66,4 @@ def test_the_table_is_printed_and_an_unknown_reference_refused(runs, capsys):
     assert comparing.main(["--metric", "small.validation_loss", "--reference", "x"]) == 1
     assert "--reference 'x': there is no such arm; expected one of: benchmarking.exam_part" in capsys.readouterr().err
     assert comparing.main(["--metric", "large.validation_loss"]) == 1
-    assert "no run here has the figure" in capsys.readouterr().err
+    assert "no run of today's source here has large.validation_loss" in capsys.readouterr().err

@@ -89,6 +89,8 @@ def test_options_become_the_parameters_of_the_study(
 def test_nothing_named_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert without.main([]) == 1
     assert "nothing is to be left out; expected --document" in capsys.readouterr().err
+    assert forget.main(["--verify", "c.json", "--document", "0123456789abcdef"]) == 1
+    assert "--verify checks a certificate and forgets nothing; give it alone" in capsys.readouterr().err
     assert forget.main([]) == 1
     assert (
         "nothing is to be forgotten; expected --document, --source, --license, or --verify" in capsys.readouterr().err

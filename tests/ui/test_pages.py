@@ -563,6 +563,8 @@ def test_a_model_that_is_not_the_champion_can_be_promoted(
     done: list[list[str]] = []
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess:
+        if "slow (operator)" in command:
+            raise subprocess.TimeoutExpired(command, 120)
         done.append(command)
         return subprocess.CompletedProcess(command, 0, "", "")
 
@@ -570,6 +572,9 @@ def test_a_model_that_is_not_the_champion_can_be_promoted(
     at = open_page("run", EndedRuns(), Reported(), run="id-patient-heron")
     assert ("run_promote_sure" in {button.key for button in at.button}) == offered
     if offered:
+        settle(at.text_input(key="run_promote_reason").set_value("slow").run())
+        settle(at.button(key="run_promote_sure").click().run())
+        assert any("took more than 120 s and was stopped" in error.value for error in at.error)
         settle(at.text_input(key="run_promote_reason").set_value("reads better").run())
         settle(at.button(key="run_promote_sure").click().run())
         assert done[0][1:] == ["-m", "flows.champion", "promote", "2", "--reason", "reads better (operator)"]

@@ -200,6 +200,7 @@ def test_an_unknown_machine_is_refused_with_those_that_there_are(text: str) -> N
 @pytest.mark.parametrize(
     "content",
     [
+        "# Not a machine\n\nFree: text\n  and: more\n",
         "flops: 1e14\n",
         "flops: many\nmemory_gb: 1\n",
         "flops: 0\nmemory_gb: 1\n",
@@ -211,8 +212,10 @@ def test_an_unknown_machine_is_refused_with_those_that_there_are(text: str) -> N
 def test_a_file_that_is_no_machine_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(content)
-    with pytest.raises(StepError, match=r"--on: .*mine\.yaml"):
+    with pytest.raises(StepError, match=r"--on: .*mine\.yaml") as refused:
         machine(str(file))
+    assert "Error(" not in str(refused.value)
+    assert "NotYaml" not in str(refused.value)
 
 
 def test_on_another_machine_the_devices_bound_time_memory_and_price() -> None:

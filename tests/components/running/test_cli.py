@@ -237,6 +237,21 @@ def test_a_full_disk_is_one_line_without_a_traceback(tmp_path: Path, capsys: Any
     )
 
 
+def test_an_output_that_cannot_be_made_is_one_line_without_a_traceback(
+    tmp_path: Path, monkeypatch, capsys: Any
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "params.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(outputs_command(), ["--input", "in", "--output", "/proc/x/out"])
+    assert ended.value.code == 1
+    assert "error: demo: /proc/x cannot be written (No such file or directory); name another folder" in (
+        error := capsys.readouterr().err
+    )
+    assert "Traceback" not in error
+
+
 def test_help_names_the_defaults_that_there_are(capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main(command(None), ["--help"])
