@@ -27,7 +27,7 @@ class HousekeepingParams(Section):
     )
     runs: Limit = Field(
         Limit(keep=200, days=90),
-        description="Ended runs to keep in MLflow, with metrics, files and models, and in Prefect, with logs",
+        description="Ended runs to keep in MLflow, with metrics, files and models, and in Prefect, with logs; also uploaded texts and sweeps that no kept run names",
     )
     cache: Limit = Field(
         Limit(keep=0, days=14),

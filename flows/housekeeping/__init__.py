@@ -1,7 +1,7 @@
 """Housekeeping: removes leftovers of runs that are no longer needed, by age and number, and reports the freed space.
 
 - `plan.py`: which entries are removed: those beyond their limit that no kept entry needs.
-- `files.py`: workspaces, states of training, work of curation, journals.
+- `files.py`: workspaces, states of training, work of curation, journals, uploads.
 - `objects.py`: DVC's cache and local remote, experiments, sources of runs in git.
 - `tracked.py`, `flow_runs.py`: runs in MLflow and in Prefect.
 - `compact.py`: frees the unused space of the SQLite databases.
@@ -37,6 +37,8 @@ KINDS = {
     "experiments": ("experiments", "DVC experiments"),
     "prefect": ("runs", "Prefect runs"),
     "mlflow": ("runs", "MLflow runs"),
+    "uploads": ("runs", "uploaded texts"),
+    "sweeps": ("runs", "results of sweeps"),
     "sources": ("cache", "sources of changed trees in git"),
     "cache": ("cache", "objects in DVC's cache"),
     "remote": ("cache", "objects in the local DVC remote"),
@@ -126,6 +128,7 @@ class _Work:
 
     def entries(self, leave_out: str = "") -> Iterator[Entry]:
         yield from files.entries(self.home)
+        yield from files.given(self.home)
         for entry in objects.entries(self.home):
             if entry.kind == objects.ODD:
                 self.report.remark(f"{entry.name}; it is not removed.")

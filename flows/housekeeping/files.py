@@ -4,7 +4,7 @@ journals."""
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +23,8 @@ MADE = {
     "tracing": re.compile(r"spans-[0-9a-f]{20}|locks/[0-9a-f]{40}\.json"),
     "benchmarking": re.compile(r"[0-9a-f]{64}\.jsonl"),
 }
-KINDS = ("workspaces", *MADE)
+GIVEN = {"uploads": re.compile(r"[0-9a-f]{16}"), "sweeps": re.compile(r"[0-9a-f-]{36}\.json")}  # kept with their runs
+KINDS = ("workspaces", *MADE, *GIVEN)
 LOCK = "lock"  # lock file in a folder that a process may use
 
 
@@ -42,7 +43,16 @@ def entries(home: Path) -> Iterator[Entry]:
             needs=frozenset({f"experiment:run-{folder.name}"}),
             pinned=used,
         )
-    for kind, pattern in MADE.items():
+    yield from _in_state(home, MADE)
+
+
+def given(home: Path) -> Iterator[Entry]:
+    """Uploaded texts and results of sweeps, which nothing can make again: a kept run in Prefect needs its own."""
+    yield from _in_state(home, GIVEN)
+
+
+def _in_state(home: Path, kinds: Mapping[str, re.Pattern[str]]) -> Iterator[Entry]:
+    for kind, pattern in kinds.items():
         base = state_folder(home) / kind
         for path in [*base.glob("*"), *base.glob("*/*")]:
             name = path.relative_to(base).as_posix()

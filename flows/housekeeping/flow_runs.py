@@ -1,5 +1,6 @@
 """Runs in Prefect, with their tasks, logs and artifacts. Prefect itself removes its events after seven days."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import UUID
 from flows.definitions import DEFINITIONS, PART, SWEEP, TRY
 from flows.housekeeping.plan import Entry
 
+UPLOAD = re.compile(r"/uploads/([0-9a-f]{16})\b")  # in a path among a run's parameters
 PAGE = 200  # limit of one request to Prefect's API
 FLOW = "housekeeping"
 
@@ -30,7 +32,11 @@ class FlowRuns:
                 for run in page:
                     time = run.end_time or run.start_time or run.expected_start_time or run.created
                     in_use = run.state is None or not run.state.is_final()
-                    yield Entry("prefect", str(run.id), f"prefect:{run.id}", time.timestamp(), pinned=in_use)
+                    needs = {
+                        f"sweeps:{run.id}.json",
+                        *(f"uploads:{key}" for key in UPLOAD.findall(str(run.parameters))),
+                    }
+                    yield Entry("prefect", str(run.id), f"prefect:{run.id}", time.timestamp(), frozenset(needs), in_use)
                 offset += len(page)
 
     def paths(self, _entry: Entry) -> list[Path]:

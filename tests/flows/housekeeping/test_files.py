@@ -145,3 +145,34 @@ def test_the_state_of_a_training_that_runs_stays(project):
         fcntl.flock(file, fcntl.LOCK_EX)
         assert tidy(project, LIMITS) == []
     assert tidy(project, LIMITS) == ["a" * 20]
+
+
+def test_uploads_and_sweeps_stay_as_long_as_a_run_that_names_them(tmp_path, prefect_api):
+    from prefect import flow, get_client
+    from prefect.states import Completed
+
+    from flows.definitions import PIPELINE
+    from flows.housekeeping.flow_runs import FlowRuns
+
+    @flow(name=PIPELINE.flow)
+    def train(overrides: dict) -> None:
+        pass
+
+    named = make(tmp_path, "uploads/0123456789abcdef/notes.txt", 200).parent
+    orphan = make(tmp_path, "uploads/fedcba9876543210/notes.txt", 200).parent
+    mine = make(tmp_path, "uploads/mine/notes.txt", 200)
+    with get_client(sync_client=True) as client:
+        source = {"ingestion.sources": [{"path": str(named)}]}
+        run = client.create_flow_run(train, parameters={"overrides": source}, state=Completed())
+    swept, other = (
+        make(tmp_path, f"sweeps/{run.id}.json", 200),
+        make(tmp_path, f"sweeps/{'0' * 8}{str(run.id)[8:]}.json", 200),
+    )
+    assert not [entry for entry in files.entries(tmp_path) if entry.kind in files.GIVEN], (
+        "a run's end knows no Prefect run"
+    )
+    limits = {kind: Limit(keep=0, days=14) for kind in (*files.GIVEN, "prefect")}
+    going = removable([*files.given(tmp_path), *FlowRuns().entries()], limits, time.time())
+    for entry in going:
+        assert files.remove(tmp_path, entry)
+    assert [path.exists() for path in (named, swept, mine, orphan, other)] == [True, True, True, False, False]
