@@ -21,7 +21,7 @@ from components.trials.folding import table
 from components.trials.forms import OPEN, PART
 from components.trials.sweep import Configuration, Sweep, carry_out, name_of, read_sweep
 from flows import settings
-from flows.client.trials import sweep_folder
+from flows.client.trials import sweep_file
 from flows.definitions import SWEEP
 from flows.sweeps import advice
 
@@ -52,7 +52,7 @@ def sweep(question: Annotated[dict[str, Any], Field(json_schema_extra=Sweep.mode
             return parent.measure(name[:200], asked.of, overrides, asked.profile)
 
         found = carry_out(asked, params.seed, measure, say)
-        write_json(sweep_folder(home) / f"{this_flow_run.id}.json", found | {"name": this_flow_run.name})
+        write_json(sweep_file(home, this_flow_run.id), found | {"name": this_flow_run.name})
         log(parent, found)
     text = table(found["folded"])
     create_markdown_artifact(key="results", markdown=f"{text}\n\n{advice(found)}")

@@ -19,7 +19,7 @@ from components.trials.figures import METRICS
 from components.trials.folding import table
 from components.trials.sweep import Sweep, configurations, read_sweep
 from flows import settings
-from flows.client.trials import sweeps
+from flows.client.trials import read_sweep as read_result
 from flows.run import failure_of, served
 from flows.tries import read_json_question
 
@@ -36,9 +36,10 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
             return 0
         asked = sweep_of(root, arguments)
         flow = served(root, "flows.sweeping").sweep
-        if failure := failure_of(flow(asked.model_dump(), return_state=True)):
+        state = flow(asked.model_dump(), return_state=True)
+        if failure := failure_of(state):
             raise StepError(f"sweep: {failure}\nFinished runs are kept; the same command takes them from the cache.")
-        found = sweeps(root)[0]
+        found = read_result(root, state.state_details.flow_run_id)
         print(json.dumps(found, indent=2) if arguments.json else printable_text(ending(found)))
     except KeyboardInterrupt:
         print("\nStopped. Finished runs are kept; the same command takes them from the cache.", file=sys.stderr)

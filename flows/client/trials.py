@@ -1,8 +1,9 @@
-"""Tries and sweeps as plain data, for the panel."""
+"""The ledger of tries and the results of sweeps, for the command line and the panel."""
 
 import json
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from components.trials.ledger import FOLDER, Ledger
 from flows import settings
@@ -13,23 +14,13 @@ def ledger_of(home: Path) -> Ledger:
     return Ledger(home / FOLDER, settings.lock_file(home, "tries"))
 
 
-def tries(home: Path) -> list[dict[str, Any]]:
-    """All tries, by number, as `phiforge try --json` prints them.
-
-    Raises:
-        StepError: the ledger was changed by hand.
-    """
-    return [one.record() for one in ledger_of(home).tries()]
+def sweep_file(home: Path, run: UUID | str) -> Path:
+    """The JSON file of a sweep, named by its run in Prefect."""
+    folder = settings.state_folder(home) / "sweeps"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{run}.json"
 
 
-def sweep_folder(home: Path) -> Path:
-    """The folder with a JSON file per sweep."""
-    found = settings.state_folder(home) / "sweeps"
-    found.mkdir(exist_ok=True)
-    return found
-
-
-def sweeps(home: Path) -> list[dict[str, Any]]:
-    """Finished sweeps, latest first, as `phiforge sweep --json` prints them."""
-    files = sorted(sweep_folder(home).glob("*.json"), key=lambda path: -path.stat().st_mtime)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in files]
+def read_sweep(home: Path, run: UUID | str) -> dict[str, Any]:
+    """A finished sweep, as `phiforge sweep --json` prints it."""
+    return dict(json.loads(sweep_file(home, run).read_text(encoding="utf-8")))
