@@ -75,24 +75,35 @@ def retry(run: FlowRun) -> FlowRun:
 
 
 def promote(version: str, reason: str) -> None:
-    """Make a version of the registered model the champion, by the command that does it on the terminal.
+    """Make a version of the registered model the champion; raises as `_decide` does."""
+    _decide("promote", version, reason)
+
+
+def roll_back(reason: str) -> None:
+    """Make the previous champion the champion again; raises as `_decide` does."""
+    _decide("rollback", "", reason)
+
+
+def _decide(what: str, version: str, reason: str) -> None:
+    """Change the champion by the command that does it on the terminal.
 
     Raises:
         StepError: this person may not, or the command refuses.
     """
     check()
-    command = [sys.executable, "-m", "flows.champion", "promote", version, "--reason", f"{reason} ({user()})"]
+    words = [what, *([version] if version else []), "--reason", f"{reason} ({user()})"]
+    command = [sys.executable, "-m", "flows.champion", *words]
     try:
         done = subprocess.run(
             command, cwd=project_root(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
     except subprocess.TimeoutExpired:
         raise StepError(
-            f"the promotion took more than {PATIENCE_S} s and was stopped; look at what the champion is now, and try again"
+            f"this took more than {PATIENCE_S} s and was stopped; look at what the champion is now, and try again"
         ) from None
     if done.returncode:
         raise StepError((done.stderr.strip().splitlines() or ["error: it was stopped"])[-1].removeprefix("error: "))
-    record("promote", version, reason)
+    record(what, version, reason)
     reads.forget()
 
 

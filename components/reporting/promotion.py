@@ -26,7 +26,7 @@ from components.results.statistics import interval, macro, mean, ratio
 from components.running.cli import Argument, Command, Paths, main
 from components.tracking import Tracker
 
-FIRST = "there is no champion yet, and every required check passed"
+FIRST = "there was no champion, and every required check passed"
 
 
 @dataclass(frozen=True)

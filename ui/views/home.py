@@ -1,15 +1,11 @@
 """Home: what runs, what came out last, the champion, what is next, and whether everything works."""
 
 import shutil
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
 
 import streamlit as st
 
 from flows.client import FlowRun, flow_titles, project_root
-from flows.client.registry import State
-from ui import acts, banner, parts, reads, timing
+from ui import acts, banner, decisions, parts, reads, timing
 from ui.text import ago, clock, duration, html, left, size
 from ui.theme import tone
 
@@ -99,37 +95,11 @@ def champion() -> None:
         if not state.champion:
             parts.empty("No champion yet", "The larger model of the first whole run becomes it, if its checks pass.")
             return
-        rows = [decision_row(one, state) for one in reversed(state.decisions[-DECISIONS:])]
+        rows = [decisions.row(one, state.champion) for one in reversed(state.decisions[-DECISIONS:])]
         st.html(
             f'<div class="pf-card"><div class="pf-big">Version {html(state.champion, 20)} <small>of {html(name, 60)}</small>'
             f'</div><ol class="pf-steps">{"".join(rows)}</ol></div>'
         )
-
-
-def decision_row(decision: Mapping[str, Any], state: State) -> str:
-    """One decision: what changed, by how much, and why."""
-    held = decision["promoted"]
-    verb = "became champion" if held else "was not promoted"
-    if decision["action"] == "rollback":
-        verb = "became champion again"
-    mood = "good" if held and decision["version"] == state.champion else "quiet"
-    when = ago(datetime.fromisoformat(decision["at"]).astimezone(UTC))
-    by = "the rule" if decision["by"] == "rule" else decision["by"]
-    return (
-        f'<li class="pf-{mood}"><i></i><div><b>Version {html(decision["version"], 20)} {verb}</b>{gain(decision)}'
-        f'<div class="pf-dim">{html(decision["reason"], 240)}<br>{when}, by {html(by, 40)}</div></div></li>'
-    )
-
-
-def gain(decision: Mapping[str, Any]) -> str:
-    """The difference in loss to the champion before, with its interval."""
-    loss = decision.get("loss")
-    if not isinstance(loss, Mapping) or not isinstance(loss.get("value"), int | float):
-        return ""
-    low, high = loss.get("low"), loss.get("high")
-    known = isinstance(low, int | float) and isinstance(high, int | float)
-    error = f" [{low:+.3f}, {high:+.3f}]" if known else ""
-    return f' <span class="pf-nowrap">loss {loss["value"]:+.3f}{error}</span>'
 
 
 def upcoming() -> None:

@@ -11,7 +11,7 @@ from components.errors import StepError
 from components.results.comparability import NATS, SCORE
 from components.results.power import difference_words
 from flows.client import Curve, FlowRun, Launch, Record, StageRun, flow_titles, project_root
-from ui import acts, banner, charts, graph, parts, reads, timing
+from ui import acts, banner, charts, decisions, graph, parts, reads, timing
 from ui.text import ago, clean, clock, duration, html, left, plain
 from ui.theme import tone
 
@@ -276,17 +276,9 @@ def promotion(run: FlowRun) -> None:
     version = about[-1]["version"] if about else ""
     if not version or version == state.champion:
         return
-    with st.popover("Promote", icon=":material/trophy:", key="run_promote"):
-        st.write(f"Version {plain(version, 20)} becomes the champion instead of version {plain(state.champion, 20)}.")
-        st.caption(plain(f"The rule said: {about[-1]['reason']}"))
-        reason = st.text_input("Reason", key="run_promote_reason", placeholder="recorded with the decision")
-        if st.button("Make it the champion", type="primary", key="run_promote_sure", disabled=not reason.strip()):
-            try:
-                acts.promote(version, reason)
-            except StepError as error:
-                parts.error(error)
-            else:
-                st.rerun()
+    words = f"Version {plain(version, 20)} becomes the champion instead of version {plain(state.champion, 20)}."
+    words += f" The rule said: {plain(about[-1]['reason'])}"
+    decisions.form("Promote", ":material/trophy:", "run_promote", lambda reason: acts.promote(version, reason), words)
 
 
 def commands(run: FlowRun, parent: Record) -> None:
