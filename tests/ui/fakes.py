@@ -11,7 +11,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from components.results.examples import Examples
+from components.tracking import WEIGHTS
 from flows.client import Curve, FlowRun, Launch, Record, Unavailable, access
+from flows.client.registry import State
 from ui import reads
 
 NOW = datetime.now(UTC)
@@ -181,6 +183,46 @@ def history() -> Lists:
             lists.scores[run.name, model] = [float(one + (one * place) % 9 < right) for one in hard]
     lists.measured_on["own notes"] = {"tokenizer": "other", "questions": "other", "documents": "other"}
     return lists
+
+
+class Versions:
+    """Stands for `flows.client.registry.Registry`: three versions, of which the rule chose the second.
+
+    Attributes:
+        runs: ids of the runs that registered them.
+    """
+
+    def __init__(self, *runs: str) -> None:
+        self.runs = runs or ("id-a", "id-b", "id-c")
+
+    def state(self, name: str) -> State:
+        first, better, worse = self.runs
+        loss = {"candidate": 1.21, "champion": 1.46, "value": -0.25, "low": -0.3, "high": -0.2, "n": 96}
+        safety = {"passed": True, "reason": "ToxiGen -0.002 (-0.011 to +0.007), at most +0.020"}
+        made = [
+            decision(
+                "1", "", first, True, "there was no champion, and every required check passed", {"safety": safety}
+            ),
+            decision(
+                "2", "1", better, True, "better than the champion with 95% confidence", {"safety": safety}, loss=loss
+            ),
+            decision(
+                "3", "2", worse, False, "the loss is not below the champion's with 95% confidence", {"safety": safety}
+            ),
+        ]
+        tags = {
+            one["version"]: {f"decision.{place}": json.dumps(one), WEIGHTS: one["version"] * 64}
+            for place, one in enumerate(made)
+        }
+        return State("2", tags)
+
+
+def decision(
+    version: str, champion: str, run: str, promoted: bool, reason: str, checks: Mapping[str, Any], **more: Any
+) -> dict[str, Any]:
+    at = (NOW - timedelta(days=4 - int(version))).isoformat()
+    made = {"at": at, "by": "rule", "action": "promote", "version": version, "champion": champion, "flow_run": run}
+    return made | {"promoted": promoted, "reason": reason, "checks": checks} | more
 
 
 Open = Callable[..., AppTest]

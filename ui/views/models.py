@@ -41,18 +41,17 @@ def table(about: Mapping[str, list[Mapping[str, Any]]], champion: str) -> None:
     """The latest versions with their last decisions."""
     rows = []
     for version, found in list(about.items())[:LATEST]:
-        last = found[-1] if found else None
-        when = datetime.fromisoformat(last["at"]).astimezone(UTC) if last else None
-        rows.append(
-            [
-                f'<a href="?version={html(version, 20)}" target="_self">Version {html(version, 20)}</a>',
-                parts.badge(*standing(version, found, champion)),
-                f'<span title="{html(clock(when))}">{html(ago(when))}</span>' if when else "-",
-                (decisions.gain(last) if last else "") or "-",
-                html(last["reason"], 240) if last else "no run has compared it with the champion",
-            ]
-        )
-    parts.table(["Version", "", "Decided", "Against the champion", "Why"], rows)
+        said = "no run has compared it with the champion"
+        if found:
+            last = found[-1]
+            when = datetime.fromisoformat(last["at"]).astimezone(UTC)
+            said = (
+                f"{html(last['reason'], 240)}{decisions.gain(last)}"
+                f' <span class="pf-dim pf-nowrap" title="{html(clock(when))}">{html(ago(when))}</span>'
+            )
+        badge = parts.badge(*standing(version, found, champion))
+        rows.append([f'<span class="pf-nowrap">Version {html(version, 20)}</span>', badge, said])
+    parts.table(["Version", "", "Last decision"], rows)
     if len(about) > LATEST:
         st.caption(f"The latest {LATEST} of {len(about)} versions.")
 
@@ -150,10 +149,9 @@ def page() -> None:
             return
         table(about, state.champion)
         first = state.champion if state.champion in about else next(iter(about))
-        if st.query_params.get("version") not in about:  # of an old link, or none
-            st.query_params["version"] = first
         version = st.selectbox(
-            "Version", list(about), format_func=lambda one: f"Version {plain(one, 20)}", key="version", width=240, bind="query-params"
+            "Version", list(about), list(about).index(first), format_func=lambda one: f"Version {plain(one, 20)}",
+            key="version", width=240, bind="query-params",
         )  # fmt: skip
         found = about[version]
         run_id = next((one["flow_run"] for one in reversed(found) if isinstance(one.get("flow_run"), str)), "")
