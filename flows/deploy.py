@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import StepError
+from components.files import read_json, write_json
 from flows import settings
 
 NOTE = "note: "  # `make up` shows such lines
 POOL = "local"
+SCHEDULES = "schedules.json"  # what prefect.yaml said when the schedules were registered last
 POOL_TYPE = "phiforge"  # `prefect worker start` has no worker of this type, so it cannot serve this pool
 
 
@@ -52,22 +54,33 @@ def deploy(root: Path) -> int:
 
 
 @contextlib.contextmanager
-def schedules_kept() -> Iterator[None]:
-    """Keep each schedule switched on or off as a person has set it; Prefect would reset it to prefect.yaml."""
+def schedules_kept(home: Path) -> Iterator[None]:
+    """Keep each schedule as a person has switched or changed it, unless prefect.yaml has changed since it was registered;
+    Prefect would reset all of them to prefect.yaml."""
     from prefect import get_client
 
-    def schedules(client: Any) -> Iterator[tuple[Any, Any]]:
+    def schedules(client: Any) -> Iterator[tuple[Any, Any, str]]:
         for deployment in client.read_deployments():
             for schedule in deployment.schedules:
-                yield deployment, schedule
+                if schedule.slug:
+                    yield deployment, schedule, f"{deployment.flow_id} {deployment.name} {schedule.slug}"
 
+    def value(schedule: Any) -> dict[str, Any]:
+        return {"active": schedule.active, "times": schedule.schedule.model_dump(mode="json")}
+
+    file = settings.state_folder(home) / SCHEDULES
+    registered = read_json(file, "") if file.is_file() else {}
     with get_client(sync_client=True) as client:
-        before = {(d.name, d.flow_id, s.slug): s.active for d, s in schedules(client) if s.slug}
+        before = {key: schedule for _, schedule, key in schedules(client)}
         yield
-        for deployment, schedule in schedules(client):
-            active = before.get((deployment.name, deployment.flow_id, schedule.slug), schedule.active)
-            if schedule.active != active:
-                client.update_deployment_schedule(deployment.id, schedule.id, active=active)
+        in_file = {}
+        for deployment, schedule, key in schedules(client):
+            in_file[key] = value(schedule)
+            if key in before and registered.get(key, in_file[key]) == in_file[key] != value(before[key]):
+                client.update_deployment_schedule(
+                    deployment.id, schedule.id, active=before[key].active, schedule=before[key].schedule
+                )
+        write_json(file, in_file)
 
 
 def main() -> int:
@@ -90,7 +103,7 @@ def main() -> int:
     recovery.forget_what_anyone_queued(home, say)
     recovery.close_orphans(home, say)
     ensure_pool()
-    with schedules_kept():
+    with schedules_kept(home):
         return deploy(home)
 
 

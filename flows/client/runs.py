@@ -130,7 +130,7 @@ class Runs:
             key: name of this launch; a second launch of the same name starts nothing and returns the first one's run.
         """
         deployment = self._deployment(wanted.flow)
-        with self._client() as client:
+        with self.client() as client:
             run = client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters=wanted.parameters,
@@ -164,7 +164,7 @@ class Runs:
         """Runs of the project's flows."""
         from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter
 
-        with self._client() as client:
+        with self.client() as client:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(name=FlowFilterName(any_=list(DEFINITIONS))),
                 flow_run_filter=FlowRunFilter(**conditions),
@@ -185,7 +185,7 @@ class Runs:
         except ValueError:
             return None
         try:
-            with self._client() as client:
+            with self.client() as client:
                 run = client.read_flow_run(key)
                 return _flow_run(run, client.read_flow(run.flow_id).name)
         except ObjectNotFound:
@@ -196,7 +196,7 @@ class Runs:
         from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
         from prefect.client.schemas.sorting import TaskRunSort
 
-        with self._client() as client:
+        with self.client() as client:
             found = client.read_task_runs(
                 flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),
                 sort=TaskRunSort.EXPECTED_START_TIME_ASC,
@@ -236,7 +236,7 @@ class Runs:
         wanted = ArtifactFilter(
             flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]), key=ArtifactFilterKey(any_=["stages"])
         )
-        with self._client() as client:
+        with self.client() as client:
             found = client.read_artifacts(artifact_filter=wanted, limit=1)
         table = json.loads(found[0].data) if found and isinstance(found[0].data, str) else []
         stages = {}
@@ -251,7 +251,7 @@ class Runs:
 
         from prefect.states import Cancelled, Cancelling
 
-        with self._client() as client:
+        with self.client() as client:
             kind = client.read_flow_run(UUID(flow_run_id)).state.type.value
             if kind in ENDED:
                 return
@@ -262,7 +262,7 @@ class Runs:
         """Give a run the name, the tags and the note of this value."""
         from uuid import UUID
 
-        with self._client() as client:
+        with self.client() as client:
             kept = DEPLOYED & set(client.read_flow_run(UUID(run.id)).tags)
             client.update_flow_run(UUID(run.id), name=run.name, tags=[*sorted(kept), *run.tags])
             client.update_flow_run_labels(UUID(run.id), {NOTE: run.note})
@@ -275,7 +275,7 @@ class Runs:
         """
         from uuid import UUID
 
-        with self._client() as client:
+        with self.client() as client:
             run = client.read_flow_run(UUID(flow_run_id))
             if run.state and run.state.type.value not in ENDED:
                 raise Refused(f"{run.name} has not ended, so it cannot be deleted. Cancel it first.")
@@ -287,7 +287,7 @@ class Runs:
         from prefect.client.schemas.sorting import LogSort
 
         wanted = LogFilter.model_validate({name: {"any_": ids} for name, ids in keys.items()})
-        with self._client() as client:
+        with self.client() as client:
             lines = client.read_logs(wanted, limit=limit, offset=offset, sort=LogSort.TIMESTAMP_DESC)
         return [LogLine(log.timestamp, log.level, log.message, str(log.task_run_id or "")) for log in lines]
 
@@ -296,7 +296,7 @@ class Runs:
 
         name = DEFINITIONS[flow].deployment
         try:
-            with self._client() as client:
+            with self.client() as client:
                 return client.read_deployment_by_name(name)
         except ObjectNotFound:
             raise Refused(
@@ -321,7 +321,7 @@ class Runs:
         )
 
     @contextmanager
-    def _client(self) -> Iterator[Any]:
+    def client(self) -> Iterator[Any]:
         """Prefect's client, kept open (a new one costs a TLS context), with transport errors as Unavailable."""
         import httpx
         from prefect.exceptions import ObjectNotFound
