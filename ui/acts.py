@@ -11,7 +11,8 @@ from pathlib import Path
 import streamlit as st
 
 from components.errors import StepError
-from flows.client import FlowRun, Launch, access, acts, project_root
+from flows.client import FlowRun, Launch, access, acts, project_root, schedules
+from flows.client.schedules import Schedule
 from ui import reads
 
 PATIENCE_S = 120
@@ -105,6 +106,31 @@ def _decide(what: str, version: str, reason: str) -> None:
         raise StepError((done.stderr.strip().splitlines() or ["error: it was stopped"])[-1].removeprefix("error: "))
     record(what, version, reason)
     reads.forget()
+
+
+def switch(schedule: Schedule, active: bool) -> None:
+    """Switch a schedule on or off; raises as `launch` does."""
+    check()
+    reads.prefect(lambda runs: schedules.switch(runs, schedule, active))
+    record("switch on" if active else "switch off", schedule.deployment, schedule.slug)
+    reads.forget()
+
+
+def reschedule(schedule: Schedule, cron: str, timezone: str) -> None:
+    """Change the times of a schedule; raises as `launch` does."""
+    check()
+    reads.prefect(lambda runs: schedules.change(runs, schedule, cron, timezone))
+    record("reschedule", schedule.deployment, f"{cron} {timezone}")
+    reads.forget()
+
+
+def start(schedule: Schedule) -> tuple[str, str]:
+    """Start now what a schedule starts; id and name of the run. Raises as `launch` does."""
+    check()
+    run_id, name = reads.prefect(lambda runs: schedules.start(runs, schedule))
+    record("launch", run_id, name)
+    reads.forget()
+    return run_id, name
 
 
 def program(name: str) -> str:

@@ -26,6 +26,7 @@ page = st.navigation(
         st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page(VIEWS / "models.py", title="Models", icon=":material/deployed_code:"),
         st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page(VIEWS / "schedules.py", title="Schedules", icon=":material/calendar_month:"),
     ],
     position="top",
 )

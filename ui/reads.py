@@ -26,9 +26,11 @@ from flows.client import (
     pipeline_graph,
     project_root,
 )
+from flows.client import schedules as planned
 from flows.client.acts import Act
 from flows.client.acts import latest as latest_acts
 from flows.client.registry import Registry, State
+from flows.client.schedules import Schedule
 from flows.client.values import MLFLOW, PREFECT
 from ui.health import Health
 
@@ -77,7 +79,7 @@ def mlflow(question: Callable[[Records], Value]) -> Value:
 
 def forget() -> None:
     """Drop what an act has changed."""
-    for cached in (recent, flow_run, stage_runs, champions):
+    for cached in (recent, upcoming, schedules, flow_run, stage_runs, champions):
         cached.clear()
 
 
@@ -91,6 +93,12 @@ def recent(limit: int = 50) -> list[FlowRun]:
 def upcoming(limit: int = 5) -> list[FlowRun]:
     """The next scheduled runs, soonest first."""
     return prefect(lambda runs: runs.upcoming(limit))
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def schedules() -> list[Schedule]:
+    """All schedules, by deployment."""
+    return prefect(planned.schedules)
 
 
 @st.cache_data(ttl=NOW, max_entries=100, show_spinner=False)

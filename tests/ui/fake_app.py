@@ -15,6 +15,7 @@ from ui import acts, reads  # noqa: E402
 if __name__ == "__main__":
     history = fakes.history()
     reads.registry = lambda: fakes.Versions(*(run.id for run in history.all[:3]))  # type: ignore[assignment,return-value]
+    reads.schedules = fakes.schedules
     reads.runs = reads.records = lambda: history  # type: ignore[assignment,return-value]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]

@@ -14,6 +14,7 @@ from components.results.examples import Examples
 from components.tracking import WEIGHTS
 from flows.client import Curve, FlowRun, Launch, Record, Unavailable, access
 from flows.client.registry import State
+from flows.client.schedules import Schedule
 from ui import reads
 
 NOW = datetime.now(UTC)
@@ -183,6 +184,16 @@ def history() -> Lists:
             lists.scores[run.name, model] = [float(one + (one * place) % 9 < right) for one in hard]
     lists.measured_on["own notes"] = {"tokenizer": "other", "questions": "other", "documents": "other"}
     return lists
+
+
+def schedules() -> list[Schedule]:
+    """Three schedules, of which one is switched on."""
+    about = "Raw text to a benchmarked pair of models. Parameters that differ from params.yaml get their own workspace."
+    return [
+        Schedule("s1", "d1", "corpus/local", "nightly", False, "The curated corpus alone.", "30 1 * * *"),
+        Schedule("s2", "d2", "housekeeping/local", "weekly", False, "Remove leftovers of old runs.", "30 5 * * 0"),
+        Schedule("s3", "d3", "pipeline/local", "nightly", True, about, "30 2 * * *", "Europe/Berlin"),
+    ]
 
 
 class Versions:
