@@ -14,6 +14,7 @@ from components.files import read_json
 from flows.settings import workspace_folders
 
 REPORT = "reports/curation/curation.json"
+SYNTHESIS = "reports/synthesize.json"
 CURATED, TEXTBOOKS, DROPPED, RAW = "curated", "textbooks", "dropped", "raw"
 FOLDERS = {CURATED: "data/curated", TEXTBOOKS: "data/textbooks", DROPPED: "data/ledger", RAW: "data/raw"}
 LEDGER = "curation.parquet"  # of what curation dropped; that of synthesis has questions
@@ -33,6 +34,12 @@ class Corpus:
     def report(self) -> dict[str, Any]:
         """The content of `curation.json`, as `components.curation.page.figures` describes it."""
         return read_json(self.folder / REPORT, "a run writes it when it curates")
+
+    @property
+    def teacher(self) -> dict[str, Any]:
+        """Kind of the teacher that wrote the textbooks, and for an endpoint its calls, tokens and cost; empty without."""
+        path = self.folder / SYNTHESIS
+        return dict(read_json(path, "").get("teacher", {})) if path.is_file() else {}
 
     @property
     def changed(self) -> int:

@@ -12,6 +12,7 @@ from ui.text import big, clean, html, plain
 FUNNEL, THRESHOLD, BROWSE, CHECKS = "Funnel", "Threshold", "Documents", "Contamination and licences"
 STEPS = ("language", "rules", "duplicates", "decontamination", "educational value")
 SETS = {CURATED: "Curated", TEXTBOOKS: "Textbooks and exercises", DROPPED: "Dropped"}
+BINS = 2  # of the histogram in a row of its table
 ORIGINS = 20  # rows of the table by source
 LONGEST = 20_000  # characters of a document to show
 VALUES = (0.0, 5.0)  # range of the educational value
@@ -21,7 +22,7 @@ def choose(known: Sequence[Corpus]) -> Corpus:
     """The corpus of the address; at first the latest."""
     by_key = {one.key or "main": one for one in known}
     chosen = st.selectbox(
-        "Corpus", list(by_key), format_func=lambda key: "Main folder" if key == "main" else f"Workspace {plain(key, 20)}",
+        "Corpus", list(by_key), format_func=lambda key: "Main folder" if key == "main" else f"Workspace {clean(key, 20)}",
         key="of", width=260, bind="query-params",
     )  # fmt: skip
     return by_key[chosen]
@@ -32,22 +33,20 @@ def share(part: float, whole: float) -> str:
 
 
 def flow_table(flows: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """Documents that came, that each step dropped, and that stayed; tokens that stayed."""
+    """Documents that came, that each step dropped, and that stayed; tokens that stayed. Steps that dropped none are left out."""
+    steps = [step for step in STEPS if any(flow["dropped"].get(step, [0])[0] for flow in flows.values())]
     rows = []
     for title, flow in flows.items():
         came, kept = flow["in"], flow["kept"]
-        dropped = [f"-{flow['dropped'][step][0]:,}" if flow["dropped"].get(step, [0])[0] else "-" for step in STEPS]
-        rows.append(
-            [
-                html(title, 80),
-                f"{came[0]:,}",
-                *dropped,
-                f"<b>{kept[0]:,}</b>",
-                share(kept[0], came[0]),
-                html(big(kept[2])),
-            ]
-        )
-    parts.table([name, "read", *STEPS, "kept", "share", "tokens"], rows, "pf-numbers")
+        dropped = [f"-{count:,}" if (count := flow["dropped"].get(step, [0])[0]) else "-" for step in steps]
+        figures = [f"<b>{kept[0]:,}</b>", share(kept[0], came[0]), html(big(kept[2]))]
+        rows.append([html(title, 80), f"{came[0]:,}", *dropped, *figures])
+    parts.table([name, "read", *steps, "kept", "share", "tokens"], rows, "pf-numbers")
+
+
+def wide(part: float, label: str) -> str:
+    """A bar of a table."""
+    return f'<div style="min-width:min(16rem,22vw)">{parts.bar(part, label)}</div>'
 
 
 def funnel(report: Mapping[str, Any]) -> None:
@@ -59,7 +58,7 @@ def funnel(report: Mapping[str, Any]) -> None:
         parts.label("By rule")
         most = max(dropped.values())
         rows = [
-            [html(rule, 60), f"{count:,}", parts.bar(count / most, f"dropped by {rule}")]
+            [html(rule, 60), f"{count:,}", wide(count / most, f"dropped by {rule}")]
             for rule, count in sorted(dropped.items(), key=lambda item: -item[1])
         ]
         parts.table(["Rule", "dropped", ""], rows, "pf-numbers")
@@ -95,16 +94,16 @@ def threshold(report: Mapping[str, Any]) -> None:
             ("Change", f"{kept - before:+,.0f}"),
         ]
     )
-    most = max(counts)
+    rows = [sum(counts[place : place + BINS]) for place in range(0, len(counts), BINS)]
     parts.table(
         ["Value", "documents", ""],
         [
             [
-                f"{place * width:.2f} to {(place + 1) * width:.2f}",
-                parts.bold(f"{count:,}", (place + 1) * width > least),
-                parts.bar(count / most, f"documents of value {place * width:.2f}"),
+                f"{place * BINS * width:.2f} to {(place + 1) * BINS * width:.2f}",
+                parts.bold(f"{count:,}", (place + 1) * BINS * width > least),
+                wide(count / max(rows), f"documents of value {place * BINS * width:.2f}"),
             ]
-            for place, count in enumerate(counts)
+            for place, count in enumerate(rows)
         ],
         "pf-numbers",
     )
@@ -160,8 +159,10 @@ def listing(found: Found, which: str) -> None:
             for row in found.rows
         ]  # fmt: skip
         parts.table(["Document", "Source", "Kind", "Value", "Licence", "Begins"], rows)
-    searched = "" if found.whole else f"; looked at {found.looked_at:,}, in the order of the corpus"
-    st.caption(f"The first {len(found.rows)} of {found.of:,} documents{searched}.")
+    if found.whole:
+        st.caption(f"{len(found.rows):,} of {found.of:,} documents.")
+    else:
+        st.caption(f"The first {len(found.rows):,}; {found.looked_at:,} of {found.of:,} documents were looked at.")
 
 
 def value_of(row: Mapping[str, Any]) -> str:
@@ -172,7 +173,7 @@ def value_of(row: Mapping[str, Any]) -> str:
 def detail(corpus: Corpus, which: str, ids: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> None:
     """One document: its text, why, and where it went."""
     chosen = st.selectbox(
-        "Show", ids, format_func=lambda one: plain(f"{one[:12]} · {rows[one]['source']}", 100), key="document", bind="query-params"
+        "Show", ids, format_func=lambda one: clean(f"{one[:12]} · {rows[one]['source']}", 100), key="document", bind="query-params"
     )  # fmt: skip
     row = rows[chosen]
     if which == DROPPED:
@@ -197,12 +198,12 @@ def detail(corpus: Corpus, which: str, ids: Sequence[str], rows: Mapping[str, Ma
         st.code(reads.trace(chosen), language=None, wrap_lines=True)
 
 
-def checks(report: Mapping[str, Any]) -> None:
-    """Overlap with benchmarks, redacted personal data, and licences."""
+def checks(corpus: Corpus, report: Mapping[str, Any]) -> None:
+    """Overlap with benchmarks, calls of the teacher, redacted personal data, and licences."""
     found = report["decontamination"]
     parts.label("Contamination")
     if reason := found.get("reason"):
-        st.write(plain(reason))
+        st.write(plain(f"{reason[:1].upper()}{reason[1:]}."))
     else:
         st.write(f"{found['documents_hit']:,} of {found['documents']:,} documents held an item of a benchmark.")
     rows = [
@@ -221,6 +222,7 @@ def checks(report: Mapping[str, Any]) -> None:
         )
     if missing := found.get("missing"):
         st.caption(plain(f"Not looked for, without their data: {', '.join(sorted(missing))}."))
+    teacher(corpus)
     if redacted := report.get("redacted"):
         parts.label("Personal data replaced")
         parts.facts([(name, f"{count:,}") for name, count in redacted.items()])
@@ -233,6 +235,14 @@ def checks(report: Mapping[str, Any]) -> None:
         ],
         "pf-numbers",
     )
+
+
+def teacher(corpus: Corpus) -> None:
+    """What the teacher of the textbooks was asked, and what that cost."""
+    parts.label("Teacher")
+    found = corpus.teacher
+    calls = [(name.replace("_", " "), f"{value:,}") for name, value in found.items() if isinstance(value, int | float)]
+    parts.facts([("Teacher", html(found.get("kind", "none"), 40)), *calls])
 
 
 def page() -> None:
@@ -262,7 +272,7 @@ def page() -> None:
         elif shown == BROWSE:
             browse(corpus, report)
         elif shown == CHECKS:
-            checks(report)
+            checks(corpus, report)
         else:
             funnel(report)
 

@@ -11,7 +11,7 @@ from components.tracking import WEIGHTS
 from flows.client import project_root
 from flows.client.registry import REGISTRY, State
 from ui import acts, banner, decisions, parts, reads
-from ui.text import ago, clock, html, plain
+from ui.text import ago, clean, clock, html, plain
 
 LATEST = 20  # versions in the table; the list to choose from has all
 CARD = "report/model_card.md"
@@ -136,7 +136,7 @@ def page() -> None:
         table(about, state.champion)
         first = state.champion if state.champion in about else next(iter(about))
         version = st.selectbox(
-            "Version", list(about), list(about).index(first), format_func=lambda one: f"Version {plain(one, 20)}",
+            "Version", list(about), list(about).index(first), format_func=lambda one: f"Version {clean(one, 20)}",
             key="version", width=240, bind="query-params",
         )  # fmt: skip
         found = about[version]
