@@ -11,10 +11,8 @@ keeps out of the corpus, and curation's block lists of addresses.
 import contextlib
 import hashlib
 import json
-import lzma
 import os
 import platform
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,17 +24,13 @@ from components.ingestion.arrivals import Units, number, units
 from components.ingestion.files import SourceFile
 from components.ingestion.formats import (
     EXPECTED,
-    MAN,
-    START_BYTES,
     TOOL_MARKS,
-    is_open,
     passed_over,
-    script_format,
     unread_reason,
 )
 from components.ingestion.python_library import LIBRARY, library_files
 from components.ingestion.readers.base import ELSEWHERE, is_scarcity, no_file
-from components.ingestion.readers.decoding import begins_as_text
+from components.ingestion.readers.decoding import looked_into
 from components.ingestion.readers.hub import is_hub, parse, resolve
 from components.ingestion.remote import is_remote, list_remote, local_path, public, requested
 from components.ingestion.unread import Unread
@@ -113,7 +107,7 @@ def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
 def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     """The files that a reader takes or quarantines; counts the others."""
     taken = []
-    for file in map(_looked_into, files):
+    for file in map(looked_into, files):
         if not (file.refused or file.format or no_file(file.location)):
             unread.add(unread_reason(file.name), file.name)
         elif isinstance(file.location, Path) and _is_closed(file.location):
@@ -121,18 +115,6 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
         else:
             taken.append(file)
     return taken
-
-
-def _looked_into(file: SourceFile) -> SourceFile:
-    """The file, with its format by its first bytes if it is a local file whose name tells none."""
-    if file.refused or not isinstance(file.location, Path) or not is_open(file.name) or no_file(file.location):
-        return file
-    try:
-        with file.open() as stream:
-            start = stream.read(START_BYTES)
-        return replace(file, by_content=script_format(start) or (MAN if begins_as_text(start) else None))
-    except (OSError, EOFError, lzma.LZMAError, zlib.error):  # it may not be read, has vanished, or is damaged
-        return file
 
 
 def _is_closed(path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 
 from components.errors import shortened
 from components.ingestion.files import BROKEN, SourceFile
-from components.ingestion.formats import format_of, passed_over, unread_reason
+from components.ingestion.formats import format_of, is_open, passed_over, unread_reason
 from components.ingestion.readers import read_file
 from components.ingestion.readers.base import (
     MAX_NAME,
@@ -31,6 +31,7 @@ from components.ingestion.readers.base import (
     is_scarcity,
     named_kinds,
 )
+from components.ingestion.readers.decoding import looked_into
 
 DEEPEST = 2  # archives within each other
 CHUNK = 1 << 20
@@ -109,7 +110,7 @@ def _read(file: SourceFile, members: Iterator[Member], limits: Limits) -> Read:
                 if reason := _reason(member):
                     count_kind(others, reason)
                     continue
-                yield from _member(file, member, limits, Path(folder) / "member")
+                yield from _member(file, member, limits, Path(folder) / "member", others)
                 if limits.budget.is_spent:
                     break
         except BREAKS as error:
@@ -130,11 +131,13 @@ def _reason(member: Member) -> str:
         return "files whose names lead out of the archive"
     if len(member.name) > MAX_NAME:
         return f"files whose names have more than {MAX_NAME:,} characters"
-    reasons = [member.why, *map(passed_over, parts), "" if format_of(member.name) else unread_reason(member.name)]
+    known = format_of(member.name) or is_open(member.name)
+    reasons = [member.why, *map(passed_over, parts), "" if known else unread_reason(member.name)]
     return next(filter(None, reasons), "")
 
 
-def _member(file: SourceFile, member: Member, limits: Limits, path: Path) -> Read:
+def _member(file: SourceFile, member: Member, limits: Limits, path: Path, others: Counter[str]) -> Read:
+    """The documents of a member; counted in `others` if its first bytes are those of no text."""
     name = f"{file.name}/{member.name}"
     try:
         with member.open() as packed, path.open("wb") as copy:
@@ -146,7 +149,11 @@ def _member(file: SourceFile, member: Member, limits: Limits, path: Path) -> Rea
             raise
         yield Quarantined(name, 0, f"cannot be unpacked ({shortened(str(error))})")
         return
-    yield from read_file(SourceFile(path, name, file.source, path.stat().st_size), limits)
+    copied = looked_into(SourceFile(path, name, file.source, path.stat().st_size))
+    if copied.format:
+        yield from read_file(copied, limits)
+    else:
+        count_kind(others, unread_reason(member.name))
 
 
 class Measured(io.RawIOBase):

@@ -11,10 +11,14 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
-from components.ingestion.readers.base import MOST_WRONG, NUL, REPLACEMENT, WRONG_BYTES, NotText, nul_in
+from components.ingestion.files import BROKEN, SourceFile
+from components.ingestion.formats import MAN, START_BYTES, is_open, script_format
+from components.ingestion.readers.base import MOST_WRONG, NUL, REPLACEMENT, WRONG_BYTES, NotText, no_file, nul_in
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -111,6 +115,18 @@ class Decoded(NamedTuple):
         if reason := nul_in(self.text):
             raise NotText(reason)
         return self._replace(text=self.text.replace(NUL, REPLACEMENT), wrong=self.wrong + self.text.count(NUL))
+
+
+def looked_into(file: SourceFile) -> SourceFile:
+    """The file, with its format by its first bytes if it is on this machine and its name tells none."""
+    if file.refused or not isinstance(file.location, Path) or not is_open(file.name) or no_file(file.location):
+        return file
+    try:
+        with file.open() as stream:
+            start = stream.read(START_BYTES)
+        return replace(file, by_content=script_format(start) or (MAN if begins_as_text(start) else None))
+    except BROKEN:  # it may not be read, has vanished, or is damaged
+        return file
 
 
 def begins_as_text(start: bytes) -> bool:

@@ -1,6 +1,8 @@
 """GNU Info files and scripts without an ending: read by what they hold."""
 
 import gzip
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.documents import Document
+from components.ingestion.files import SourceFile
 from components.ingestion.formats import format_of, script_format
 from components.ingestion.inventory import list_files
 from components.ingestion.readers import Limits, read_file
@@ -201,7 +205,17 @@ PAGE = b'.\\" A comment\n.TH LS 1\n.SH NAME\nls \\- list files\n'
 def test_the_content_decides_where_the_name_tells_no_format(
     tmp_path: Path, name: str, content: bytes, reader: str
 ) -> None:
-    (tmp_path / name).write_bytes(content)
-    files, unread = list_files(Source(path=str(tmp_path)))
+    (tmp_path / "files").mkdir()
+    path = tmp_path / "files" / name
+    path.write_bytes(content)
+    files, unread = list_files(Source(path=str(path.parent)))
     found = [document.created_by for file in files for document in read_file(file, Limits(10_000))]
     assert (found or [row["reason"] for row in unread.rows()]) == [reader]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(path, name)
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        archive.add(path, name)
+    for packed in ("all.zip", "all.tar"):  # its members likewise
+        file = SourceFile(tmp_path / packed, packed, Source(path=packed), (tmp_path / packed).stat().st_size)
+        [one] = read_file(file, Limits(10_000))
+        assert (one.created_by if isinstance(one, Document) else "not read") == (reader if found else "not read")
