@@ -24,6 +24,7 @@ page = st.navigation(
         st.Page(VIEWS / "runs.py", title="Runs", icon=":material/timeline:"),
         st.Page(VIEWS / "run.py", title="Run", icon=":material/play_circle:", visibility="hidden"),
         st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(VIEWS / "data.py", title="Data", icon=":material/database:"),
         st.Page(VIEWS / "models.py", title="Models", icon=":material/deployed_code:"),
         st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
         st.Page(VIEWS / "schedules.py", title="Schedules", icon=":material/calendar_month:"),

@@ -5,6 +5,8 @@ is kept.
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,15 +28,18 @@ from flows.client import (
     pipeline_graph,
     project_root,
 )
+from flows.client import corpus as data
 from flows.client import schedules as planned
 from flows.client.acts import Act
 from flows.client.acts import latest as latest_acts
+from flows.client.corpus import Corpus
 from flows.client.registry import Registry, State
 from flows.client.schedules import Schedule
 from flows.client.values import MLFLOW, PREFECT
 from ui.health import Health
 
 TIMEOUT_S = 3.0  # of each request: longer, and a person believes that the page is broken
+TRACE_S = 60  # patience with `phiforge trace`
 NOW, SOON = 1.0, 5.0  # seconds for which an answer is kept: what a person watches, and lists
 LEADERBOARD = "report/leaderboard.json"
 REPORT_PATH = "phiforge-report"  # of the panel's server: then the record, and the page that it stored
@@ -246,6 +251,40 @@ def _stages(parent: Record) -> dict[str, Record]:
 def _ended_stages(parent: Record) -> dict[str, Record]:
     """The records of an ended run, which never change."""
     return _stages(parent)
+
+
+def corpora() -> list[Corpus]:
+    """The folders with data of a run, latest first."""
+    return data.corpora(project_root())
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def curation(corpus: Corpus, changed: int) -> dict[str, Any]:
+    """What curation reported of a corpus as of a change."""
+    return corpus.report
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def documents(corpus: Corpus, which: str, text: str, rule: str, changed: int) -> data.Found:
+    """The first documents of a set with all words of a text."""
+    return data.documents(corpus, which, text, rule)
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def text_of(corpus: Corpus, which: str, identifier: str, changed: int) -> dict[str, Any] | None:
+    """A document with its text; None if it is not here."""
+    return data.document(corpus, which, identifier)
+
+
+@st.cache_data(ttl=300, max_entries=50, show_spinner="Following the hashes ...")
+def trace(what: str) -> str:
+    """What `phiforge trace` prints, or its error. A process of its own, because it reads every run."""
+    command = [sys.executable, "-m", "flows.trace", what]
+    try:
+        done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=TRACE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"error: no answer within {TRACE_S} s; run it on the terminal"
+    return done.stdout if done.returncode == 0 else done.stderr
 
 
 def report(record_id: str, path: str) -> str:

@@ -1,8 +1,6 @@
 """Models: the versions in the registry, why each is or is not the champion, and what can be done with it."""
 
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +11,10 @@ from components.tracking import WEIGHTS
 from flows.client import project_root
 from flows.client.registry import REGISTRY, State
 from ui import acts, banner, decisions, parts, reads
-from ui.text import ago, clock, html, plain
+from ui.text import ago, clean, clock, html, plain
 
 LATEST = 20  # versions in the table; the list to choose from has all
 CARD = "report/model_card.md"
-TRACE_S = 60  # patience with `phiforge trace`
 
 
 def decisions_of(state: State) -> dict[str, list[Mapping[str, Any]]]:
@@ -116,24 +113,13 @@ def card(version: str, run_id: str) -> None:
         st.code(text, language="markdown", wrap_lines=True)
 
 
-@st.cache_data(ttl=300, max_entries=50, show_spinner="Following the hashes ...")
-def trace_of(address: str) -> str:
-    """What `phiforge trace` prints of a version, or its error. A process of its own, because it reads every run."""
-    command = [sys.executable, "-m", "flows.trace", address]
-    try:
-        done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=TRACE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return f"error: no answer within {TRACE_S} s; run it on the terminal"
-    return done.stdout if done.returncode == 0 else done.stderr
-
-
 def trace(address: str) -> None:
     """Parameters, commit, stages, gates and documents behind a version."""
     with st.expander("Where it comes from"):
         if st.button("Trace it", icon=":material/account_tree:", key=f"trace-{address}"):
             st.session_state["traced"] = address
         if st.session_state.get("traced") == address:
-            st.code(trace_of(address), language=None, wrap_lines=True)
+            st.code(reads.trace(address), language=None, wrap_lines=True)
 
 
 def page() -> None:
@@ -150,7 +136,7 @@ def page() -> None:
         table(about, state.champion)
         first = state.champion if state.champion in about else next(iter(about))
         version = st.selectbox(
-            "Version", list(about), list(about).index(first), format_func=lambda one: f"Version {plain(one, 20)}",
+            "Version", list(about), list(about).index(first), format_func=lambda one: f"Version {clean(one, 20)}",
             key="version", width=240, bind="query-params",
         )  # fmt: skip
         found = about[version]
