@@ -108,7 +108,8 @@ def upcoming() -> None:
     with banner.shielded("Scheduled runs"):
         waiting = reads.upcoming(NEXT)
         if not waiting:
-            st.caption("No run is scheduled. prefect.yaml has the nightly runs, which are off at first.")
+            st.caption("No run is scheduled; the nightly runs are off at first.")
+            st.page_link("views/schedules.py", label="Schedules", icon=":material/calendar_month:")
             return
         titles = flow_titles()
         lines = "".join(

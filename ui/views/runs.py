@@ -136,9 +136,9 @@ def configured(table: pd.DataFrame, figures: Sequence[str]) -> dict[str, Any]:
         ),
         "seeds": kinds.NumberColumn("seeds", width=60),
         "differs from the default": kinds.TextColumn("differs from the default", width=_width(table)),
-        "started": kinds.DatetimeColumn("started", format="distance", width=120),
-        "minutes": kinds.NumberColumn("minutes", format="%.1f", width=80),
-        "tags": kinds.ListColumn("tags", width=130),
+        "started": kinds.DatetimeColumn("started", format="distance", width=105),
+        "minutes": kinds.NumberColumn("minutes", format="%.1f", width=70),
+        "tags": kinds.ListColumn("tags", width=110),
         "note": kinds.TextColumn("note", width=260),
     }
     for name in figures:
@@ -153,7 +153,7 @@ def configured(table: pd.DataFrame, figures: Sequence[str]) -> dict[str, Any]:
 def _width(table: pd.DataFrame) -> int:
     """As wide as the longest of these cells, within reason."""
     cells = table.get("differs from the default", pd.Series([""]))
-    return int(min(900, max(170, 6.4 * cells.str.len().max() + 24)))
+    return int(min(900, max(170, 5.9 * cells.str.len().max() + 24)))
 
 
 def opened() -> None:
