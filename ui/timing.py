@@ -36,7 +36,7 @@ def standing(stages: Sequence[StageRun], figures: Figures, usual: Mapping[str, f
         len(stages) - len(open_stages),
         len(stages),
         tuple(stage.name for stage in stages if stage.running),
-        sum(known) if len(known) == len(left) else None,
+        sum(known) if stages and len(known) == len(left) else None,
     )
 
 

@@ -18,7 +18,7 @@ from components.text.languages import PEOPLE_WRITE, WINDOW, WINDOWS
 
 STREAMED = 4_000_000  # bytes of text, or so many documents, after which reading stops if a file can be read in part
 STREAMED_DOCUMENTS = 2_000
-TITLES, TITLE_CHARS = 10, 80
+TITLES, TITLE_CHARS, SAMPLE_CHARS = 10, 80, 400
 HEADED = 32_000  # characters of a longer text that are searched for headings
 STRETCHES = 20  # stretches of one text whose languages are identified
 
@@ -61,6 +61,7 @@ class Look:
     # Of prose and pages, and the bytes that each represents.
     excerpts: list[tuple[str, float]] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
+    samples: list[tuple[str, str]] = field(default_factory=list)  # title and beginning of the first documents
     refused: list[Quarantined] = field(default_factory=list)
     column: str = ""  # of rows that was used as their text, if no parameter names one
     is_whole: bool = True
@@ -77,7 +78,9 @@ class Look:
             windows = _windows(document.text)
             self.excerpts += [(window, size / len(windows)) for window in windows]
         if len(self.titles) < TITLES:
-            self.titles += _titles_of(document)
+            titles = _titles_of(document)
+            self.titles += titles
+            self.samples.append((titles[0], shortened(document.text, SAMPLE_CHARS)))
 
     def extend(self, share: float) -> None:
         """Extrapolate from the share of the file that was read."""

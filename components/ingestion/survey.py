@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from components.files import write_json
 from components.foreign.addresses import without_secrets
@@ -42,6 +42,8 @@ EXCERPTS = 100  # of all texts, whose languages are identified
 NAMED = 3  # maximum unreadable things listed by name
 DIGITS = 2  # significant digits of an estimate; more would change with every new file
 PACKED_TEXT = 0.1  # assumed text share of a binary document's bytes, if none of its kind was read
+
+Taken = TypeVar("Taken")
 
 
 class OutOfTime(BaseException):
@@ -107,7 +109,8 @@ def survey(params: Params) -> Contents:
         not_read=unread.lines(),
         elsewhere=elsewhere,
         columns=sorted({f"{look.column!r} in {public(look.file.source.path)}" for look in looks if look.column}),
-        titles=_titles(looks),
+        titles=_in_turn([look.titles for look in looks], ""),
+        samples=_in_turn([look.samples for look in looks], ("", "")),
         languages=_languages(groups, params),
         code=_shares(
             (name, group.weight * size) for group in groups for look in group.looks for name, size in look.code.items()
@@ -179,10 +182,10 @@ def _cost(file: SourceFile) -> int:
     return size * COST.get(module, OTHER_COST)
 
 
-def _titles(looks: list[Look]) -> list[str]:
-    """The first title of each file, then the second of each, and so on."""
-    in_turn = chain.from_iterable(zip_longest(*(look.titles for look in looks), fillvalue=""))
-    return list(dict.fromkeys(filter(None, in_turn)))[:TITLES]
+def _in_turn(of_files: list[list[Taken]], nothing: Taken) -> list[Taken]:
+    """The first item of each file, then the second of each, and so on; none twice."""
+    in_turn = chain.from_iterable(zip_longest(*of_files, fillvalue=nothing))
+    return list(dict.fromkeys(item for item in in_turn if item != nothing))[:TITLES]
 
 
 def _refused(looks: list[Look]) -> list[str]:

@@ -41,6 +41,7 @@ class Contents:
         elsewhere: sources that are not inspected, because they are on another machine or in Python's library.
         columns: fields that are used as text because no field was named, and their sources.
         titles: of some documents.
+        samples: title and beginning of some documents.
         languages: ISO 639 code and share of the bytes of prose and pages, largest first.
         code: programming language and share of the bytes of source code, largest first.
         refusal: reason why training on this is impossible, with the fix; empty if it is possible.
@@ -55,6 +56,7 @@ class Contents:
     elsewhere: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
+    samples: list[tuple[str, str]] = field(default_factory=list)
     languages: list[tuple[str, float]] = field(default_factory=list)
     code: list[tuple[str, float]] = field(default_factory=list)
     refusal: str = ""

@@ -60,8 +60,10 @@ def browser(chromium: str) -> Iterator[Any]:
 
 @pytest.fixture
 def open_at(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open a page of a panel in a person's only tab, logged in; nothing outside of this machine may be asked."""
+    """Open a page of a panel in a person's only tab, logged in; nothing outside of this machine may be asked, nor
+    what the panel does not have."""
     outside: list[str] = []
+    missing: list[str] = []
     opened: list[Any] = []
 
     def open_it(port: int, path: str = "/", auth: str = OPERATOR, width: int = 1400) -> Any:
@@ -70,6 +72,7 @@ def open_at(browser: Any) -> Iterator[Callable[..., Any]]:
         page = browser.new_context(viewport={"width": width, "height": 1000}).new_page()
         page.set_default_timeout(90_000)
         page.on("request", lambda request: LOCAL.match(request.url) or outside.append(request.url))
+        page.on("response", lambda answer: answer.status != 404 or missing.append(answer.url))
         page.goto(f"http://{auth}@127.0.0.1:{port}/phiforge-login?to={quote(path, safe='')}", wait_until="commit")
         opened.append(page)
         return page
@@ -78,6 +81,7 @@ def open_at(browser: Any) -> Iterator[Callable[..., Any]]:
     for page in opened:
         page.context.close()
     assert not outside, f"the panel asked {set(outside)}"
+    assert not missing, f"the panel has no {set(missing)}"
 
 
 def open_websocket(port: int, host: str, auth: str = OPERATOR) -> int:

@@ -54,7 +54,8 @@ def test_own_text_is_shown_before_the_run_and_sizes_follow_from_it(open_page: Op
     assert "60</dd>" in page, "files"
     assert "en 100%" in page
     assert "movie.mp4" in page
-    assert "Tale" in page
+    assert page.count("<p># Tale ") == 10, "title and beginning of ten documents"
+    assert WORDS[:60] in page
     assert "parameters follow from the size" in page
     assert field(at, "small.tokens").value != Params().small.tokens, "the field shows what the run will take"
     assert "Every parameter is at its default." in page, "what follows from the size is not a person's change"

@@ -156,6 +156,7 @@ def test_a_line_of_ten_megabytes_is_cut() -> None:
 def test_time_left_is_known_only_if_every_remaining_stage_is(kinds: list[str]) -> None:
     stages = [StageRun(str(i), kind=kind, seconds=30.0 if kind else 0.0) for i, kind in enumerate(kinds)]
     usual = {stage.name: 100.0 for stage in stages}
+    assert timing.standing([], {}, usual).left is None, "no stage is known yet"
     at = timing.standing(stages, {}, usual)
     assert at.left == 70 * kinds.count("RUNNING") + 100 * kinds.count("")
     assert (at.done, at.total) == (kinds.count("COMPLETED"), len(kinds))

@@ -37,9 +37,10 @@ def active_row(run: FlowRun) -> str:
         waits = "waits for a worker" if run.kind == "SCHEDULED" else "is about to start"
         return f'<div class="pf-run">{head}<div class="pf-dim"><span>{waits}</span></div></div>'
     now = progress(run)
-    doing = ", ".join(now.running) or "between two stages"
+    doing = ", ".join(now.running) or ("between two stages" if now.done else "about to start")
     rest = "" if now.left is None else f"{left(now.left)} left"
-    words = f"<span>{html(doing)} · {now.done} of {now.total} stages</span><span>{rest}</span>"
+    count = f" · {now.done} of {now.total} stages" if now.total else ""
+    words = f"<span>{html(doing)}{count}</span><span>{rest}</span>"
     return f'<div class="pf-run">{head}{parts.bar(now.share, "stages done")}<div class="pf-dim">{words}</div></div>'
 
 

@@ -126,6 +126,8 @@ def draw(field: forms.Field, base: dict[str, Any], problem: str) -> None:
         note = field.description
         if field.group.count(".") and field.group.endswith(".epochs"):
             note = ""
+        if field.kind == "integer" and isinstance(value, int) and (said := number(value)) != str(value):
+            note = " · ".join(filter(None, (said, note)))  # the widget has no separators of thousands
         if changed:
             st.caption(f":orange[**default {plain(number(default))}**]" + (f" · {note}" if note else ""))
         elif note:
@@ -265,7 +267,13 @@ def contents_of(looked: texts.Looked) -> None:
         ]
         parts.table(["Type", "Files", "On disk", "Text"], kinds, "pf-numbers")
         parts.label("Some documents")
-        st.html("<ol>" + "".join(f"<li>{html(title, 160)}</li>" for title in found.titles[:10]) + "</ol>")
+        st.html(
+            '<ol class="pf-documents">'
+            + "".join(
+                f"<li><b>{html(title, 160)}</b><p>{html(text, 600)}</p></li>" for title, text in found.samples[:10]
+            )
+            + "</ol>"
+        )
 
 
 def dial(overlay: dict[str, Any]) -> None:
@@ -281,6 +289,7 @@ def dial(overlay: dict[str, Any]) -> None:
         options,
         default=state["launch_size"],
         required=True,
+        wrap=True,
         format_func=lambda name: words.get(name, name),
         key="widget_size",
         on_change=keep,

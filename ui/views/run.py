@@ -298,7 +298,8 @@ def pipeline(run: FlowRun, stages: list[StageRun], figures: timing.Figures) -> N
     """The pipeline as a graph; as a list where the screen is narrow."""
     done = sum(stage.kind == "COMPLETED" for stage in stages)
     cached = sum(stage.state == "Cached" for stage in stages)
-    parts.label(f"Pipeline · {done} of {len(stages)} stages done" + (f", {cached} cached" if cached else ""))
+    count = f" · {done} of {len(stages)} stages done" if stages else ""
+    parts.label("Pipeline" + count + (f", {cached} cached" if cached else ""))
     descriptions = reads.stages(run.flow)
     known = [stage for stage in stages if stage.name in descriptions]
     st.html(

@@ -63,7 +63,9 @@ def test_a_folder_is_told_by_type_text_language_title_and_what_is_not_read(folde
     assert found.is_exact
     assert (found.looked_at, found.empty) == (5, 1)
     assert {"Rivers", "Berge", "tool.py", "Row 0", "Row 1"} < set(found.titles)
-    assert len(found.titles) == 10
+    assert len(found.titles) == len(found.samples) == 10
+    assert dict(found.samples)["Berge"].startswith("# Berge " + GERMAN[:40])
+    assert all(0 < len(text) <= 400 for _, text in found.samples)
     assert [code for code, _ in found.languages] == ["en", "de"]
     assert dict(found.languages)["de"] == pytest.approx(30 / 170, abs=0.03)
     assert found.code == [("Python", 1.0)]
