@@ -191,16 +191,21 @@ def mono(text: str, most: int = 12) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -> None:
-    """A table with cells in HTML; the first column has the names of the rows."""
+    """A table with cells in HTML; the first column has the names of the rows. The keyboard can scroll it."""
     head = "".join(f"<th>{cell}</th>" for cell in header)
     body = "".join(
         "<tr>" + f"<th scope='row'>{row[0]}</th>" + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
     st.html(
-        f'<div class="pf-scroll"><table class="pf-table {css}"><thead><tr>{head}</tr></thead>'
+        f'<div class="pf-scroll" tabindex="0" role="group" aria-label="table"><table class="pf-table {css}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def long_text(text: str, most: int) -> None:
+    """A long text from outside, in a box that scrolls, by keyboard too."""
+    st.html(f'<pre class="pf-text" tabindex="0" role="group" aria-label="text">{html(text, most)}</pre>')
 
 
 def log_block(lines: Iterable[tuple[datetime, int, str, str]]) -> str:

@@ -1,6 +1,7 @@
 """The panel on `fakes.history()`, for a browser: `python tests/ui/fake_app.py PORT`."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -9,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 from streamlit.web import bootstrap  # noqa: E402
 
 from flows.client import access  # noqa: E402
+from flows.client import corpus as corpora  # noqa: E402
 from tests.ui import fakes  # noqa: E402
 from ui import acts, reads  # noqa: E402
 
@@ -19,6 +21,9 @@ if __name__ == "__main__":
     reads.runs = reads.records = lambda: history  # type: ignore[assignment,return-value]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]
+    made = tempfile.TemporaryDirectory(prefix="phiforge-")
+    fakes.made_corpus(Path(made.name))
+    reads.corpora = lambda: corpora.corpora(Path(made.name))
     options = {"server_port": int(sys.argv[1]), "server_address": "127.0.0.1", "server_headless": True}
     bootstrap.load_config_options(options)
     bootstrap.run(str(ROOT / "ui" / "app.py"), False, [], options)

@@ -4,12 +4,16 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from components.documents import DOCUMENT, LEDGER
 from components.results.examples import Examples
 from components.tracking import WEIGHTS
 from flows.client import Curve, FlowRun, Launch, Record, Unavailable, access
@@ -194,6 +198,58 @@ def schedules() -> list[Schedule]:
         Schedule("s2", "d2", "housekeeping/local", "weekly", False, "Remove leftovers of old runs.", "30 5 * * 0"),
         Schedule("s3", "d3", "pipeline/local", "nightly", True, about, "30 2 * * *", "Europe/Berlin"),
     ]
+
+
+HOSTILE = "<script>alert(1)</script> **bold** ![x](https://example.org/x.png) \x1b[31m"
+FLOW = {"in": [3, 300, 90], "kept": [2, 200, 60], "dropped": {"rules": [1, 100, 30], "educational value": [0, 0, 0]}}
+REPORT = {
+    "flow": {"prose": FLOW},
+    "origins": {HOSTILE: FLOW},
+    "origins_in_all": 1,
+    "documents": {
+        "documents_in": 3, "documents_kept": 2, "keep_fraction": 0.667, "kept_megabytes": 0.2, "dropped": {"min_chars": 1},
+    },
+    "languages": {"kept": ["en"]},
+    "licenses": {"CC0-1.0": [3, 300, 2, 200]},
+    "values": {"prose": {"counts": [4, 4, 8, 0], "threshold": 2.5}},
+    "decontamination": {"documents": 3, "documents_hit": 1, "benchmarks": {"piqa": {"items": 60, "hit": 1}}, "missing": {}},
+    "redacted": {"email": 2},
+    "samples": {},
+}  # fmt: skip
+
+
+def document(identifier: str, text: str) -> dict[str, Any]:
+    values = {
+        "id": identifier,
+        "text": text,
+        "kind": "prose",
+        "source": "notes.txt",
+        "license": "CC0-1.0",
+        "created_by": "text/1",
+    }
+    return values | {"educational_value": 3.0, "quality": None, "metadata": "{}"}
+
+
+def made_corpus(folder: Path) -> Path:
+    """A main folder with what a run leaves of its data: three raw documents, of which one is dropped, and a textbook."""
+    kept = [document("a" * 32, "The owl hunts at night."), document("b" * 32, HOSTILE)]
+    gone = document("c" * 32, "too short")
+    sets = {"curated": kept, "raw": [*kept, gone], "textbooks": [document("d" * 32, "Chapter one")]}
+    for name, rows in sets.items():
+        path = folder / "data" / name / "part-00000.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(rows, DOCUMENT), path, row_group_size=1)
+    dropped = {"id": gone["id"], "step": "curation", "rule": "min_chars", "value": 9.0, "threshold": 80.0}
+    ledger = pa.Table.from_pylist([dropped | {"detail": "9 characters", "source": "notes.txt"}], LEDGER)
+    (folder / "data" / "ledger").mkdir()
+    pq.write_table(ledger, folder / "data" / "ledger" / "curation.parquet")
+    for name, content in (
+        ("curation/curation.json", REPORT),
+        ("synthesize.json", {"teacher": {"kind": "openai", "calls": 12}}),
+    ):
+        (folder / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "reports" / name).write_text(json.dumps(content))
+    return folder
 
 
 class Versions:

@@ -1,69 +1,19 @@
 """The page of data on a small corpus that is really on disk: funnel, threshold, search, a dropped document and its text."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from components.documents import DOCUMENT, LEDGER
 from flows.client import corpus as corpora
-from tests.ui.fakes import Lists, Open, html, opener, settle
+from tests.ui.fakes import Lists, Open, html, made_corpus, opener, settle
 from ui import reads
-
-HOSTILE = "<script>alert(1)</script> **bold** ![x](https://example.org/x.png) \x1b[31m"
-FLOW = {"in": [3, 300, 90], "kept": [2, 200, 60], "dropped": {"rules": [1, 100, 30], "educational value": [0, 0, 0]}}
-REPORT = {
-    "flow": {"prose": FLOW},
-    "origins": {HOSTILE: FLOW},
-    "origins_in_all": 1,
-    "documents": {
-        "documents_in": 3, "documents_kept": 2, "keep_fraction": 0.667, "kept_megabytes": 0.2, "dropped": {"min_chars": 1},
-    },
-    "languages": {"kept": ["en"]},
-    "licenses": {"CC0-1.0": [3, 300, 2, 200]},
-    "values": {"prose": {"counts": [4, 4, 8, 0], "threshold": 2.5}},
-    "decontamination": {"documents": 3, "documents_hit": 1, "benchmarks": {"piqa": {"items": 60, "hit": 1}}, "missing": {}},
-    "redacted": {"email": 2},
-    "samples": {},
-}  # fmt: skip
-
-
-def row(identifier: str, text: str) -> dict[str, Any]:
-    values = {
-        "id": identifier,
-        "text": text,
-        "kind": "prose",
-        "source": "notes.txt",
-        "license": "CC0-1.0",
-        "created_by": "text/1",
-    }
-    return values | {"educational_value": 3.0, "quality": None, "metadata": "{}"}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A main folder with curated, raw and dropped documents."""
-    kept = [row("a" * 32, "The owl hunts at night."), row("b" * 32, HOSTILE)]
-    gone = row("c" * 32, "too short")
-    sets = {"curated": kept, "raw": [*kept, gone], "textbooks": [row("d" * 32, "Chapter one")]}
-    for name, rows in sets.items():
-        path = tmp_path / "data" / name / "part-00000.parquet"
-        path.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(rows, DOCUMENT), path, row_group_size=1)
-    dropped = {"id": gone["id"], "step": "curation", "rule": "min_chars", "value": 9.0, "threshold": 80.0}
-    ledger = pa.Table.from_pylist([dropped | {"detail": "9 characters", "source": "notes.txt"}], LEDGER)
-    (tmp_path / "data" / "ledger").mkdir()
-    pq.write_table(ledger, tmp_path / "data" / "ledger" / "curation.parquet")
-    for name, content in (
-        ("curation/curation.json", REPORT),
-        ("synthesize.json", {"teacher": {"kind": "openai", "calls": 12}}),
-    ):
-        (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "reports" / name).write_text(json.dumps(content))
-    return tmp_path
+    return made_corpus(tmp_path)
 
 
 @pytest.fixture
@@ -100,7 +50,7 @@ def test_documents_are_found_by_their_words(
 
 def test_a_dropped_document_shows_its_raw_text_and_the_reason(open_page: Open) -> None:
     at = open_page("data", Lists(), show="Documents", set="Dropped")
-    assert any("too short" in block.value for block in at.code)
+    assert "too short</pre>" in html(at)
     assert any("found 9, limit 80" in block.value for block in at.markdown)
 
 

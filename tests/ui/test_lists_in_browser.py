@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 
 from tests.ui.conftest import free_port, start, stop, wait_for
@@ -76,3 +77,33 @@ def test_a_phone_shows_no_page_wider_than_itself(browser: Any, address: str, pat
         box = page.get_by_role("button", name="Start the run").bounding_box()
         assert 0 <= box["y"] <= 900 - box["height"], "the button is in view without scrolling"
     page.close()
+
+
+PAGES = ("", "new_run", "runs", COMPARE, "data", "data?show=Documents", "models", "leaderboard", "schedules")
+SCREENS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
+
+
+EACH_ONCE = [(path, *SCREENS[place % 4]) for place, path in enumerate(PAGES)]
+EVERY = [(path, *screen) for path in PAGES for screen in SCREENS]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "visits", [pytest.param(EACH_ONCE, id="each once"), pytest.param(EVERY, id="all", marks=pytest.mark.slow)]
+)
+def test_no_page_has_a_serious_fault_of_accessibility(browser: Any, address: str, visits: Any) -> None:
+    """By axe-core, on every page: names of controls, contrast, keyboard, headings."""
+    axe = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    found = {}
+    for path, width, scheme in visits:
+        page = opened(browser, f"{address}/{path}", width)
+        page.emulate_media(color_scheme=scheme)
+        page.locator(".pf-outline").first.wait_for(state="hidden")
+        page.wait_for_timeout(1_000)
+        page.evaluate(axe)
+        said = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        faults = [(one["id"], one["nodes"][0]["html"]) for one in said if one["impact"] in ("serious", "critical")]
+        if faults:
+            found[path, width, scheme] = faults
+        page.close()
+    assert found == {}

@@ -191,7 +191,7 @@ def detail(corpus: Corpus, which: str, ids: Sequence[str], rows: Mapping[str, Ma
             ("Characters", f"{len(whole['text']):,}"),
         ]
         parts.facts(facts)
-        st.code(clean(whole["text"], LONGEST), language=None, wrap_lines=True, height=400)
+        parts.long_text(whole["text"], LONGEST)
     if st.button("Trace it", icon=":material/account_tree:", key=f"trace-{chosen}"):
         st.session_state["traced"] = chosen
     if st.session_state.get("traced") == chosen:
