@@ -120,8 +120,11 @@ def compared(curves: Sequence[tuple[int, Curve, Sequence[float]]], names: Sequen
         )
         drawn.add(place)
     _finish(figure, [curve for _, curve, _ in curves], 380)
-    late = [y for _, curve, x in curves for at, y in zip(x, curve.y, strict=True) if at >= HIDDEN * x[-1]]
-    figure.update_yaxes(range=[min(late) - 0.05 * (max(late) - min(late)), max(late)])
+    first, last = HIDDEN * min(x[-1] for _, _, x in curves), max(x[-1] for _, _, x in curves)
+    late = [y for _, curve, x in curves for at, y in zip(x, curve.y, strict=True) if at >= first]
+    margin = 0.05 * (max(late) - min(late))
+    figure.update_yaxes(range=[min(late) - margin, max(late) + margin])
+    figure.update_xaxes(range=[first - 0.02 * last, 1.02 * last])
     titles = {"FLOPs": "training FLOPs", "time": "seconds of training"}
     if axis in titles:
         figure.update_xaxes(title=titles[axis])

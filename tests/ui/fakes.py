@@ -201,13 +201,16 @@ def schedules() -> list[Schedule]:
 
 
 HOSTILE = "<script>alert(1)</script> **bold** ![x](https://example.org/x.png) \x1b[31m"
-FLOW = {"in": [3, 300, 90], "kept": [2, 200, 60], "dropped": {"rules": [1, 100, 30], "educational value": [0, 0, 0]}}
+CODE = {"in": [12_612, 10_788_498, 3_799_298], "kept": [8_624, 8_477_734, 2_795_392],
+        "dropped": {"rules": [1_240, 0, 0], "duplicates": [304, 0, 0], "educational value": [2_444, 0, 0]}}  # fmt: skip
+PROSE = {"in": [600, 722_175, 245_918], "kept": [400, 706_463, 240_107],
+         "dropped": {"rules": [198, 0, 0], "duplicates": [2, 0, 0], "decontamination": [0, 0, 0]}}  # fmt: skip
 REPORT = {
-    "flow": {"prose": FLOW},
-    "origins": {HOSTILE: FLOW},
-    "origins_in_all": 1,
+    "flow": {"code": CODE, "prose": PROSE},
+    "origins_in_all": 2,
     "documents": {
-        "documents_in": 3, "documents_kept": 2, "keep_fraction": 0.667, "kept_megabytes": 0.2, "dropped": {"min_chars": 1},
+        "documents_in": 13_212, "documents_kept": 9_024, "keep_fraction": 0.683, "kept_megabytes": 9.2,
+        "dropped": {"educational_value": 2_444, "min_chars": 1_330, "near_duplicate": 261, "code.parses": 6},
     },
     "languages": {"kept": ["en"]},
     "licenses": {"CC0-1.0": [3, 300, 2, 200]},
@@ -230,7 +233,7 @@ def document(identifier: str, text: str) -> dict[str, Any]:
     return values | {"educational_value": 3.0, "quality": None, "metadata": "{}"}
 
 
-def made_corpus(folder: Path) -> Path:
+def made_corpus(folder: Path, origin: str = "notes") -> Path:
     """A main folder with what a run leaves of its data: three raw documents, of which one is dropped, and a textbook."""
     kept = [document("a" * 32, "The owl hunts at night."), document("b" * 32, HOSTILE)]
     gone = document("c" * 32, "too short")
@@ -244,7 +247,7 @@ def made_corpus(folder: Path) -> Path:
     (folder / "data" / "ledger").mkdir()
     pq.write_table(ledger, folder / "data" / "ledger" / "curation.parquet")
     for name, content in (
-        ("curation/curation.json", REPORT),
+        ("curation/curation.json", REPORT | {"origins": {"python": CODE, origin: PROSE}}),
         ("synthesize.json", {"teacher": {"kind": "openai", "calls": 12}}),
     ):
         (folder / "reports" / name).parent.mkdir(parents=True, exist_ok=True)

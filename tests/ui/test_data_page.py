@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from flows.client import corpus as corpora
-from tests.ui.fakes import Lists, Open, html, made_corpus, opener, settle
+from tests.ui.fakes import HOSTILE, Lists, Open, html, made_corpus, opener, settle
 from ui import reads
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A main folder with curated, raw and dropped documents."""
-    return made_corpus(tmp_path)
+    return made_corpus(tmp_path, HOSTILE)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root: Any, folder: Path) -> Any:
 
 def test_the_funnel_adds_up_and_foreign_names_are_text(open_page: Open) -> None:
     page = html(open_page("data", Lists()))
-    for words in ("min_chars", "66.7%", "&lt;script&gt;", "-1"):
+    for words in ("min_chars", "66.7%", "&lt;script&gt;", "-2,444"):
         assert words in page
     assert "<script>alert" not in page
     assert "decontamination</th>" not in page, "a step that dropped nothing has no column"
