@@ -44,16 +44,16 @@ SIZES = {
     "tiny": Size(vocabulary=128, width=32, layers=2, heads=2, positions=32),  # for tests of the scripts
     "1.3M": Size(vocabulary=2048, width=128, layers=4, heads=4),
     "10M": Size(vocabulary=8192, width=256, layers=8, heads=4),
+    "124M": Size(vocabulary=51200, width=768, layers=12, heads=12, positions=2048),
     "1.3B": Size(vocabulary=51200, width=2048, layers=24, heads=32, positions=2048),  # Phi-1 and Phi-1.5
     "2.7B": Size(vocabulary=51200, width=2560, layers=32, heads=32, positions=2048, rotary=0.4),  # Phi-2
 }
 
 
 def ours(size: Size, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Phi:
-    """Our model in float32 with random weights of SEED, computing in `dtype`."""
-    if device == "cpu":
-        return Phi(size.config, dtype).initialize(SEED)
-    return Phi(size.config, dtype).to(device).initialize(SEED)
+    """Our model in float32 with random weights of SEED, computing in `dtype`. They are drawn on the CPU, so that every device
+    has the same."""
+    return Phi(size.config, dtype).initialize(SEED).to(device)
 
 
 def transformers_model(size: Size, attention: str = "sdpa", weights: dict[str, Tensor] | None = None) -> nn.Module:
