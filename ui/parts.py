@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from flows.client import FlowRun, Record, StageRun
-from ui.text import ago, big, clean, clock, duration, html, number, plain
+from ui.text import ago, big, clean, duration, html, number, plain
 from ui.theme import colour, tone
 
 
@@ -115,17 +115,6 @@ def pick_runs(parents: Sequence[Record], key: str, first: Sequence[str], placeho
     if ",".join(chosen) != st.query_params.get("runs", ""):
         st.query_params["runs"] = ",".join(chosen)
     return [by_id[name] for name in chosen]
-
-
-def run_row(run: FlowRun) -> str:
-    """A run in the list of runs."""
-    when = ago(run.started or run.created)
-    took = f" · {duration(run.seconds)}" if run.started else ""
-    return (
-        f'<div class="pf-run"><div><b>{html(run.name)}</b>{badge(run.state, tone(run.kind, run.state))}</div>'
-        f'<div class="pf-dim"><span>{html(", ".join(changes(run)) or "defaults", 300)}</span>'
-        f'<span title="{html(clock(run.started))}">{html(when + took)}</span></div></div>'
-    )
 
 
 def stage_list(
