@@ -162,15 +162,19 @@ def _readers(checkpoints: list[Mapping[str, Any]], average: str) -> Iterator[str
     for one in checkpoints[:SHOWN_CHECKPOINTS]:
         names = [*one["versions"], *one["aliases"]]
         name = f" = {', '.join(names)}" if names else ""
-        yield f"{one['path']}{name} of the {', '.join(one['states'][:3])}: read {one['times']:g} times{average}"
+        yield f"{one['path']}{name} of the {', '.join(one['states'][:3])}: read {_times(one['times'])}{average}"
         for link in one["read"]:
             yield (
-                f"    {link['via']}: {link['tokens']:,} tokens, {link['times']:g} times, at {_steps(link['steps'])} "
+                f"    {link['via']}: {link['tokens']:,} tokens, {_times(link['times'])}, at {_steps(link['steps'])} "
                 f"of {link['of_steps']:,} steps"
             )
         yield from _scores(one["scores"])
     if rest := checkpoints[SHOWN_CHECKPOINTS:]:
         yield f"and {len(rest)} further checkpoints (--json lists them)"
+
+
+def _times(count: float) -> str:
+    return "once" if count == 1 else f"{count:,.12g} times"
 
 
 def _steps(steps: list[int]) -> str:
@@ -190,6 +194,6 @@ def _spans(found: Mapping[str, Any]) -> Iterator[str]:
     )
     for one in found["spans"]:
         yield ""
-        yield f"{one['length']} tokens, {one['count']:,} times: {one['text']!r}"
+        yield f"{one['length']} tokens, {_times(one['count'])}: {one['text']!r}"
         for document in one["documents"]:
             yield f"    {document['id']} {document['kind']} from {document['source']}, licence {document['license']}"

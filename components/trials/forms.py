@@ -23,6 +23,9 @@ def read_form(form: type[Form], values: Mapping[str, Any], what: str) -> Form:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or what
+        if first["type"] == "missing" and (field := form.model_fields.get(place)) and field.description:
+            expected = field.description[:1].lower() + field.description[1:]
+            raise StepError(f"{what}: {place} was not given; expected {expected}; add it") from None
         given = "" if first["type"] == "missing" else f" is {short(first['input'])}"
         fields = ", ".join(form.model_fields)
         raise StepError(

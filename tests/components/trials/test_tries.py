@@ -171,6 +171,12 @@ def test_wrong_questions_are_refused(changes, message):
         read_question(ASKED | changes)
 
 
+@pytest.mark.parametrize(("name", "expected"), [("hypothesis", "the hypothesis in words"), ("set", "parameters that")])
+def test_a_question_without_a_part_says_what_it_is(name, expected):
+    with pytest.raises(StepError, match=f"try: {name} was not given; expected {expected}.*; add it"):
+        read_question({key: value for key, value in ASKED.items() if key != name})
+
+
 def test_a_rate_other_than_the_ledgers_is_refused(ledger):
     asking(ledger, World(0.0))
     with pytest.raises(StepError, match=r"rate is 0\.5; expected 0\.1, with which"):
