@@ -53,10 +53,12 @@ def _found(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 def _text(path: Path) -> str:
     try:
         return sys.stdin.read() if str(path) == "-" else read_text(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise StepError(
-            f"--text: {path} cannot be read as UTF-8 text ({error}); name another file, or - for input"
+            f"--text: {path} cannot be read ({error.strerror}); name a text file, or - for input"
         ) from error
+    except ValueError as error:
+        raise StepError(f"--text: {path} is not UTF-8 text ({error}); name another file, or - for input") from error
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:

@@ -159,7 +159,9 @@ def _flow_runs(path: Path) -> Iterator[FlowRun]:
     """The flow runs in Prefect's SQLite file."""
     if not path.is_file():
         return
-    columns = "flow_run.id, flow_run.name, start_time, state_name, flow_run.created_by, flow_run.parameters, deployment.name"
+    columns = (
+        "flow_run.id, flow_run.name, start_time, state_name, flow_run.created_by, flow_run.parameters, deployment.name"
+    )
     with _reading(path) as database:
         rows = database.execute(f"SELECT {columns} FROM flow_run LEFT JOIN deployment ON deployment.id = deployment_id")
         for number, name, started, state, created_by, parameters, deployment in rows:
