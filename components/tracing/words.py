@@ -1,5 +1,6 @@
 """Traces as lines for a terminal."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -70,7 +71,10 @@ def _origin(found: Mapping[str, Any]) -> Iterator[str]:
         if run["flow_run"]:
             yield f"             Prefect {run['flow_run_name']} {run['flow_run']}"
         if given := {key: value for key, value in run["parameters"].items() if value not in (None, {}, [])}:
-            yield f"             with {_facts(given)}"
+            overrides = given.pop("overrides", {})
+            words = [f"{name} {value}" for name, value in given.items()]
+            words += [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in overrides.items()]
+            yield f"             with {', '.join(words)}"
     if source := found.get("source"):
         how = source.get("changes") or source.get("how") or ""
         yield f"commit       {source.get('commit', 'unknown')} ({how})"

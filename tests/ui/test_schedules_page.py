@@ -31,7 +31,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def test_each_schedule_says_when_it_is_due(open_page: Open) -> None:
     page = html(open_page("schedules", Lists()))
-    for words in ("pipeline · nightly", "30 2 * * *", "Europe/Berlin", "would be next", "next:"):
+    for words in ("pipeline · nightly", "30 2 * * *", "Europe/Berlin", "would be next", "next:", ", 02:30; "):
         assert words in page
 
 

@@ -22,7 +22,8 @@ NEXT = 3  # times to show
 
 
 def when(moment: datetime) -> str:
-    return moment.astimezone().strftime("%a %d %b %Y, %H:%M")
+    """A time in the schedule's own time zone."""
+    return moment.strftime("%a %d %b %Y, %H:%M")
 
 
 def times_of(schedule: Schedule) -> str:
