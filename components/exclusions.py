@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 FAMILIES = "families"  # in the metadata of exercises: the family of each of its questions
 LIBRARY = "python:"  # begins the sources of Python's own library
 MOST = 180  # maximum characters of an item, which becomes the name of a file
-SEPARATORS = "/:#?"  # after a source, they begin something inside it
+SEPARATORS = "/:#?"  # after a source; a dot too in the library
 IN_DATA = ("document", "source", "license")
 KINDS = "web|prose|code|textbook|exercise"  # importing components.documents would make every command slower
 FIELDS = (*IN_DATA, "kind", "family")
@@ -55,9 +55,14 @@ class Exclusion:
 
     def names(self, source: str) -> bool:
         """Whether a source is this one, or inside it."""
-        inside = SEPARATORS + ("." if self.value.startswith(LIBRARY) else "")
         prefix = self.value.rstrip("/")
-        return source in (self.value, prefix) or (source.startswith(prefix) and source[len(prefix)] in inside)
+        below = inside(self.value)
+        return source in (self.value, prefix) or (source.startswith(prefix) and source[len(prefix)] in below)
+
+
+def inside(source: str) -> str:
+    """The characters that, after a source, begin something inside it."""
+    return SEPARATORS + ("." if source.startswith(LIBRARY) else "")
 
 
 def parse(text: str, fields: Iterable[str] = FIELDS) -> Exclusion:

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.documents import DOCUMENT
+from components.exclusions import inside
 from components.tracing.states import Files, State, read_columns
 
 COLUMNS = ["id", "kind", "source", "license", "created_by", "educational_value", "metadata"]
 RAW, CURATED, WRITTEN = "ingest", "curate", "synthesize"  # the stages whose outputs are sets of documents
 STAGES = (CURATED, WRITTEN, RAW)  # in the order in which a document is looked for
-SEPARATORS = "/.:#?"  # after a source, what lies below it
 LEAST_DIGITS = 8  # of an id
 REPORT = "reports/curation/curation.json"
 
@@ -106,12 +106,13 @@ def _once(column: Any, test: Callable[[Any], Any]) -> Any:
 
 
 def by_source(given: str) -> Condition:
-    """Documents of a source, or below it: `python:json` also means `python:json.loads`."""
-    stem = given.rstrip(SEPARATORS)
+    """Documents of a source, or inside it as for exclusions: `python:json` also means `python:json.loads`."""
+    below = inside(given)
+    stem = given.rstrip(below)
 
     def matches(rows: pa.Table) -> Any:
         begins = _starts(rows["source"], stem)  # ten times as fast as the pattern
-        return exactly(rows["source"], stem, f"([{SEPARATORS}]|$)") if pc.any(begins).as_py() else begins
+        return exactly(rows["source"], stem, f"([{below}]|$)") if pc.any(begins).as_py() else begins
 
     return matches
 

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bench.traced_project import BATCH, LENGTH, QUESTION, STEPS, Made
 from components.errors import StepError
+from components.exclusions import Exclusion
 from components.order import PhasedOrder, sequence_borders
 from components.tracing.backward import backward
+from components.tracing.documents import FINDERS
 from components.tracing.forward import forward
 from components.tracing.project import Project
 from components.tracing.starts import resolve
@@ -179,3 +182,19 @@ def test_a_damaged_record_of_a_lock_is_made_again(made: Made, project: Project) 
     for kept in project.states and (made.root / ".phiforge" / "tracing" / "locks").iterdir():
         kept.write_text("{", encoding="utf-8")
     assert Project(made.root, project.cache, project.places, project.runs).states == project.states
+
+
+@pytest.mark.parametrize("given", ["python:json", "notes/2024", "notes/2024/", "https://example.org", "python"])
+def test_a_source_names_the_same_documents_as_an_exclusion(given: str) -> None:
+    sources = [
+        "python:json",
+        "python:json.loads",
+        "python:jsonx",
+        "notes/2024",
+        "notes/2024.txt",
+        "notes/2024/a.txt",
+        "notes/2024:3",
+    ]
+    sources += ["https://example.org", "https://example.org/a", "https://example.organ", "python", "python:os"]
+    found = FINDERS["source"](given)(pa.table({"source": sources})).to_pylist()
+    assert found == [Exclusion("source", given).names(source) for source in sources]
