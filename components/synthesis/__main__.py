@@ -12,7 +12,10 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
 
     names = ("output", "ledger", "exam", "plan", "page")
     places = Outputs(**{name: outputs[name] for name in names})
-    return synthesize(inputs["seeds"], places, params.synthesis, params.seed, tracker)
+    summary = synthesize(inputs["seeds"], places, params.synthesis, params.seed, tracker)
+    if outputs["page"]:
+        tracker.artifact(outputs["page"], "textbooks")
+    return summary
 
 
 COMMAND = Command(

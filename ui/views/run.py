@@ -32,6 +32,7 @@ CURVES = {  # metric: name, unit, and what to know about it
 REPORTS = {  # name: stage that stored it, path
     "Report": ("report", "report/index.html"),
     "Curation": ("curate", "curation/index.html"),
+    "Textbooks": ("synthesize", "textbooks/textbooks.html"),
     "Gate of raw text": ("validate_raw", "validation/raw/index.html"),
     "Gate of curated text": ("validate_curated", "validation/curated/index.html"),
     "Gate of textbooks": ("validate_textbooks", "validation/textbooks/index.html"),
@@ -285,10 +286,17 @@ def commands(run: FlowRun, parent: Record) -> None:
     """Commands for the model, to paste."""
     with st.popover("On the terminal", icon=":material/terminal:"):
         folder = f"workspaces/{parent.tags['workspace']}/models/large" if parent.tags.get("workspace") else "large"
-        root = shlex.quote(str(project_root()))
-        model = shlex.quote(folder)
-        st.caption("Talk to the larger model")
-        st.code(f"cd {root} && {acts.program('phiforge')} chat {model}", language="bash", wrap_lines=True)
+        program = f"cd {shlex.quote(str(project_root()))} && {acts.program('phiforge')}"
+        model, files = shlex.quote(folder), shlex.quote("models/large" if folder == "large" else folder)
+        exported = shlex.quote(f"exports/{run.name}")
+        asked = {
+            "Talk to the larger model": f"chat {model}",
+            "Export it for transformers, vLLM and llama.cpp": f"step phi --checkpoint {files} --output {exported}",
+            "Write its model card, training content and bill of materials": f"records {model} --output {exported}-records",
+        }
+        for caption, words in asked.items():
+            st.caption(caption)
+            st.code(f"{program} {words}", language="bash", wrap_lines=True)
         st.caption("The same run again")
         wanted = Launch(run.overrides, run.profile, run.flow, run.text, run.size)
         st.code(wanted.command, language="bash", wrap_lines=True)

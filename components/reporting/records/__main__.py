@@ -11,7 +11,9 @@ COMMAND = Command(
     run="components.reporting.records.export:run",
     inputs=(
         Argument("checkpoint", "checkpoint directory of the model"),
-        Argument("runs", "folders of runs in which to look for the model's records", required=False, many=True),
+        Argument(
+            "runs", "folders of runs to look for records in; they may hold the output", False, many=True, type=str
+        ),
         Argument("name", "name of the model in the exports", type=str),
         Argument("facts", "YAML file with facts that no record holds, such as the provider's name", required=False),
     ),

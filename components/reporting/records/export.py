@@ -1,6 +1,7 @@
 """Write the exports of record of one model."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from components.files import atomic_directory, write_json
@@ -31,7 +32,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
         StepError: the checkpoint or a record of its run is damaged.
     """
     facts = Facts.read(inputs["facts"]) if inputs["facts"] else Facts()
-    record = gather(inputs["name"], inputs["checkpoint"], inputs["runs"] or [], facts)
+    record = gather(inputs["name"], inputs["checkpoint"], [Path(run) for run in inputs["runs"] or []], facts)
     fields = content_summary(record)
     with atomic_directory(outputs["output"]) as folder:
         (folder / CARD).write_text(_card(record), encoding="utf-8")
