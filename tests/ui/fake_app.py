@@ -1,4 +1,4 @@
-"""The panel on `fakes.history()`, for a browser: `python tests/ui/fake_app.py PORT`."""
+"""The panel on `fakes.history()`, for a browser: `python tests/ui/fake_app.py PORT [RUNS VERSIONS CORPUS]`."""
 
 import sys
 import tempfile
@@ -15,15 +15,17 @@ from tests.ui import fakes  # noqa: E402
 from ui import acts, reads  # noqa: E402
 
 if __name__ == "__main__":
-    history = fakes.history()
-    reads.registry = lambda: fakes.Versions(*(run.id for run in history.all[:3]))  # type: ignore[assignment,return-value]
+    more_runs, more_versions = map(int, sys.argv[2:4] or ("0", "0"))
+    history = fakes.history(more_runs)
+    ids = [run.id for run in history.all[:3]]
+    reads.registry = lambda: fakes.Versions(*ids, more=more_versions)  # type: ignore[assignment,return-value]
     reads.schedules = fakes.schedules
     reads.runs = reads.records = lambda: history  # type: ignore[assignment,return-value]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]
     made = tempfile.TemporaryDirectory(prefix="phiforge-")
-    fakes.made_corpus(Path(made.name))
-    reads.corpora = lambda: corpora.corpora(Path(made.name))
+    corpus = Path(sys.argv[4]) if sys.argv[4:] else fakes.made_corpus(Path(made.name))
+    reads.corpora = lambda: corpora.corpora(corpus)
     options = {"server_port": int(sys.argv[1]), "server_address": "127.0.0.1", "server_headless": True}
     bootstrap.load_config_options(options)
     bootstrap.run(str(ROOT / "ui" / "app.py"), False, [], options)

@@ -1,5 +1,6 @@
 """A panel without servers: clients that answer from lists, and a page opened with them."""
 
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -153,9 +154,13 @@ class Dead(Lists):
         raise Unavailable(DOWN)
 
 
-def history() -> Lists:
-    """Runs as a person has them after some days: seeds, a failure, one with another tokenizer, one under way."""
-    minutes = iter(range(20, 10_000, 95))
+def history(more: int = 0) -> Lists:
+    """Runs as a person has them after some days: seeds, a failure, one with another tokenizer, one under way.
+
+    Args:
+        more: baselines with further seeds.
+    """
+    minutes = itertools.count(20, 95)
 
     def made(name: str, kind: str = "COMPLETED", **changes: Any) -> FlowRun:
         began = NOW - timedelta(minutes=next(minutes))
@@ -175,6 +180,7 @@ def history() -> Lists:
         made("baseline, seed 2", overrides={"seed": 2}, tags=("baseline",)),
         made("baseline", overrides={"seed": 1}, tags=("baseline",)),
         made("calm-wren", "CANCELLED"),
+        *(made(f"baseline, seed {seed}", overrides={"seed": seed}) for seed in range(4, 4 + more)),
     )
     lifts = {"wider": 0.12, "baseline": 0.0, "own notes": 0.4}
     for place, run in enumerate(lists.all):
@@ -260,10 +266,12 @@ class Versions:
 
     Attributes:
         runs: ids of the runs that registered them.
+        more: further versions that were not promoted.
     """
 
-    def __init__(self, *runs: str) -> None:
+    def __init__(self, *runs: str, more: int = 0) -> None:
         self.runs = runs or ("id-a", "id-b", "id-c")
+        self.more = more
 
     def state(self, name: str) -> State:
         first, better, worse = self.runs
@@ -280,6 +288,7 @@ class Versions:
                 "3", "2", worse, False, "the loss is not below the champion's with 95% confidence", {"safety": safety}
             ),
         ]
+        made += [decision(str(4 + place), "2", worse, False, "as above", {}) for place in range(self.more)]
         tags = {
             one["version"]: {f"decision.{place}": json.dumps(one), WEIGHTS: one["version"] * 64}
             for place, one in enumerate(made)
@@ -290,7 +299,7 @@ class Versions:
 def decision(
     version: str, champion: str, run: str, promoted: bool, reason: str, checks: Mapping[str, Any], **more: Any
 ) -> dict[str, Any]:
-    at = (NOW - timedelta(days=4 - int(version))).isoformat()
+    at = (NOW - timedelta(days=3) + timedelta(hours=int(version))).isoformat()
     made = {"at": at, "by": "rule", "action": "promote", "version": version, "champion": champion, "flow_run": run}
     return made | {"promoted": promoted, "reason": reason, "checks": checks} | more
 
