@@ -69,7 +69,7 @@ def schedules_kept(home: Path) -> Iterator[None]:
         return {"active": schedule.active, "times": schedule.schedule.model_dump(mode="json")}
 
     file = settings.state_folder(home) / SCHEDULES
-    registered = read_json(file, "") if file.is_file() else {}
+    registered = read_json(file, "", "remove it, and check the times of your schedules") if file.is_file() else {}
     with get_client(sync_client=True) as client:
         before = {key: schedule for _, schedule, key in schedules(client)}
         yield

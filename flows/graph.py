@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -83,16 +84,19 @@ def _drop_broken_rwlock(repo: Any) -> None:
 def _restore_broken_locks(repo: Any, root: Path) -> None:
     """Put git's version in the place of each dvc.lock that a kill or a full disk left half written, or none without git's.
 
-    DVC would refuse every command. It takes the results of stages that the lock no longer names from its run cache.
+    DVC would refuse every command. It takes the results of stages that the lock no longer names from its run cache. The
+    broken file is kept in DVC's temporary folder.
     """
     from dvc.dvcfile import Lockfile
-    from dvc.exceptions import DvcException
+    from dvc.utils.serialize import ParseError
+    from dvc.utils.strictyaml import YAMLValidationError
 
     def is_broken(lock: Path) -> bool:
         try:
-            Lockfile(repo, str(lock)).load()
-        except DvcException:
-            return lock.is_file()
+            if lock.is_file():
+                Lockfile(repo, str(lock)).load()
+        except (ParseError, YAMLValidationError):
+            return True
         return False
 
     for lock in (root / "dvc.lock", *root.glob("studies/*/dvc.lock")):
@@ -101,10 +105,12 @@ def _restore_broken_locks(repo: Any, root: Path) -> None:
         with repo.lock:
             if not is_broken(lock):  # it was being written
                 continue
-            lock.unlink()
+            kept = Path(repo.tmp_dir) / f"broken-{lock.relative_to(root).as_posix().replace('/', '-')}"
+            shutil.move(lock, kept)
             with suppress(StepError):  # git has none
                 git(root, "checkout", "HEAD", "--", str(lock.relative_to(root)))
-        _log.warning("%s was half written and is %s", lock, "git's version again" if lock.is_file() else "removed")
+        now = "git's version again" if lock.is_file() else "removed"
+        _log.warning("%s was half written and is %s; what it held is in %s", lock, now, kept)
 
 
 @contextmanager

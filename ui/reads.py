@@ -39,7 +39,7 @@ from flows.client.values import MLFLOW, PREFECT
 from ui.health import Health
 
 TIMEOUT_S = 3.0  # of each request: longer, and a person believes that the page is broken
-TRACE_S = 60  # patience with `phiforge trace`
+COMMAND_S = 180  # patience with a command that only reads
 NOW, SOON = 1.0, 5.0  # seconds for which an answer is kept: what a person watches, and lists
 LEADERBOARD = "report/leaderboard.json"
 REPORT_PATH = "phiforge-report"  # of the panel's server: then the record, and the page that it stored
@@ -84,7 +84,7 @@ def mlflow(question: Callable[[Records], Value]) -> Value:
 
 def forget() -> None:
     """Drop what an act has changed."""
-    for cached in (recent, upcoming, schedules, flow_run, stage_runs, champions):
+    for cached in (recent, upcoming, schedules, flow_run, stage_runs, champions, printed):
         cached.clear()
 
 
@@ -276,14 +276,16 @@ def text_of(corpus: Corpus, which: str, identifier: str, changed: int) -> dict[s
     return data.document(corpus, which, identifier)
 
 
-@st.cache_data(ttl=300, max_entries=50, show_spinner="Following the hashes ...")
-def trace(what: str) -> str:
-    """What `phiforge trace` prints, or its error. A process of its own, because it reads every run."""
-    command = [sys.executable, "-m", "flows.trace", what]
+@st.cache_data(ttl=300, max_entries=50, show_spinner="Reading ...")
+def printed(module: str, *words: str) -> str:
+    """What a command of ours prints, or its error. A process of its own, because such commands read every run or cache."""
+    command = [sys.executable, "-m", module, *words]
     try:
-        done = subprocess.run(command, cwd=project_root(), capture_output=True, text=True, timeout=TRACE_S, check=False)
+        done = subprocess.run(
+            command, cwd=project_root(), capture_output=True, text=True, timeout=COMMAND_S, check=False
+        )
     except subprocess.TimeoutExpired:
-        return f"error: no answer within {TRACE_S} s; run it on the terminal"
+        return f"error: no answer within {COMMAND_S} s; run it on the terminal"
     return done.stdout if done.returncode == 0 else done.stderr
 
 

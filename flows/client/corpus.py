@@ -1,7 +1,7 @@
 """The data of a run on disk: what curation reported, its documents and those that it dropped, read a page at a time."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.documents import count_documents, read_batches, shard_batches, shards
 from components.files import read_json
 from flows.settings import workspace_folders
 
@@ -73,13 +74,20 @@ def documents(corpus: Corpus, which: str, text: str = "", rule: str = "", most: 
         which: CURATED, TEXTBOOKS or DROPPED; a dropped document has rule, value and threshold, but no text.
         rule: of dropped documents, the only rule to show.
     """
-    files = _files(corpus, which)
-    total = sum(file.metadata.num_rows for file in files)
-    columns = LEDGER_COLUMNS if which == DROPPED else COLUMNS
-    searched = ("source", "detail") if which == DROPPED else ("text", "source")
+    folder = corpus.folder / FOLDERS[which]
+    ledger = folder / LEDGER
+    if not (ledger.is_file() if which == DROPPED else folder.is_dir()):
+        return Found([], 0, 0)
+    if which == DROPPED:
+        total, searched = pq.read_metadata(ledger).num_rows, ("source", "detail")
+        batches = shard_batches(ledger, list(LEDGER_COLUMNS))
+    else:
+        total, searched = count_documents(folder), ("text", "source")
+        batches = read_batches(folder, list(COLUMNS))
     rows: list[dict[str, Any]] = []
     began, looked_at = time.monotonic(), 0
-    for part in _parts(files, columns):
+    for batch in batches:
+        part = pa.Table.from_batches([batch])
         rows += _matching(part, searched, text.split(), rule).slice(0, most - len(rows)).to_pylist()
         looked_at += part.num_rows
         if len(rows) >= most or time.monotonic() - began > SEARCHED_S:
@@ -89,25 +97,14 @@ def documents(corpus: Corpus, which: str, text: str = "", rule: str = "", most: 
 
 def document(corpus: Corpus, which: str, identifier: str) -> dict[str, Any] | None:
     """A document with its text; for a dropped one, that of the raw document with this id. None if it is not here."""
-    files = _files(corpus, RAW if which == DROPPED else which)
-    for file in files:
-        for group in range(file.metadata.num_row_groups):
-            ids = file.read_row_group(group, columns=["id"])["id"]
-            place = pc.index(ids, pa.scalar(identifier)).as_py()
-            if place >= 0:
-                return dict(file.read_row_group(group, columns=list(COLUMNS)).slice(place, 1).to_pylist()[0])
+    folder = corpus.folder / FOLDERS[RAW if which == DROPPED else which]
+    for path in shards(folder) if folder.is_dir() else ():
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):  # the ids alone: a row group of texts may have megabytes
+                place = pc.index(file.read_row_group(group, columns=["id"])["id"], pa.scalar(identifier)).as_py()
+                if place >= 0:
+                    return dict(file.read_row_group(group, columns=list(COLUMNS)).slice(place, 1).to_pylist()[0])
     return None
-
-
-def _files(corpus: Corpus, which: str) -> list[pq.ParquetFile]:
-    pattern = LEDGER if which == DROPPED else "part-*.parquet"
-    return [pq.ParquetFile(path) for path in sorted((corpus.folder / FOLDERS[which]).glob(pattern))]
-
-
-def _parts(files: Sequence[pq.ParquetFile], columns: Sequence[str]) -> Iterator[pa.Table]:
-    for file in files:
-        for group in range(file.metadata.num_row_groups):
-            yield file.read_row_group(group, columns=list(columns))
 
 
 def _matching(part: pa.Table, searched: Sequence[str], words: Sequence[str], rule: str) -> pa.Table:

@@ -237,6 +237,7 @@ def test_half_of_a_dvc_lock_does_not_block_the_project(toy, tmp_path, caplog, le
         pass
     assert lock.exists() == committed
     assert ("git's version again" if committed else "removed") in caplog.text
+    assert (root / ".dvc" / "tmp" / "broken-dvc.lock").read_bytes() == left
     toy.dvc(root, "repro", "--single-item", "inventory")
     assert locked_stages(root) == stages
 

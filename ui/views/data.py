@@ -195,7 +195,7 @@ def detail(corpus: Corpus, which: str, ids: Sequence[str], rows: Mapping[str, Ma
     if st.button("Trace it", icon=":material/account_tree:", key=f"trace-{chosen}"):
         st.session_state["traced"] = chosen
     if st.session_state.get("traced") == chosen:
-        st.code(reads.trace(chosen), language=None, wrap_lines=True)
+        st.code(reads.printed("flows.trace", chosen), language=None, wrap_lines=True)
 
 
 def checks(corpus: Corpus, report: Mapping[str, Any]) -> None:

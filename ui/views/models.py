@@ -119,7 +119,7 @@ def trace(address: str) -> None:
         if st.button("Trace it", icon=":material/account_tree:", key=f"trace-{address}"):
             st.session_state["traced"] = address
         if st.session_state.get("traced") == address:
-            st.code(reads.trace(address), language=None, wrap_lines=True)
+            st.code(reads.printed("flows.trace", address), language=None, wrap_lines=True)
 
 
 def page() -> None:

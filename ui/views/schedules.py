@@ -1,8 +1,6 @@
 """Schedules: when which run starts by itself, alerts, and housekeeping with what it would free."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from zoneinfo import available_timezones
@@ -10,14 +8,12 @@ from zoneinfo import available_timezones
 import streamlit as st
 
 from components.errors import StepError
-from flows.client import project_root
 from flows.client.schedules import Schedule, next_times
 from ui import acts, banner, parts, reads
 from ui.text import html, plain
 
 HOUSEKEEPING = "housekeeping/local"
 ALERTS = ("PHIFORGE_ALERTS", "PHIFORGE_ALERTS_FILE")
-COUNT_S = 180  # patience with housekeeping that only counts
 NEXT = 3  # times to show
 
 
@@ -122,19 +118,6 @@ def alerts() -> None:
         )
 
 
-@st.cache_data(ttl=600, show_spinner="Counting ...")
-def would_free() -> str:
-    """What housekeeping would remove. A process of its own, because it reads every cache."""
-    command = [sys.executable, "-m", "flows.housekeeping", "--dry-run"]
-    try:
-        found = subprocess.run(
-            command, cwd=project_root(), capture_output=True, text=True, timeout=COUNT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"error: not counted within {COUNT_S} s; run it on the terminal"
-    return found.stdout if found.returncode == 0 else found.stderr
-
-
 def housekeeping(known: list[Schedule]) -> None:
     """What could be freed, and a start of it."""
     parts.label("Housekeeping")
@@ -142,12 +125,11 @@ def housekeeping(known: list[Schedule]) -> None:
     if st.button("Show what it would free", icon=":material/cleaning_services:", key="would_free"):
         st.session_state["counted"] = True
     if st.session_state.get("counted"):
-        st.code(would_free(), language=None)
+        st.code(reads.printed("flows.housekeeping", "--dry-run"), language=None)
         if not acts.refusal() and (ours := next((one for one in known if one.deployment == HOUSEKEEPING), None)):
             with st.popover("Free it", icon=":material/delete:", key="free"):
                 st.write("What is listed above is removed for good.")
                 if st.button("Remove it", type="primary", key="free_sure"):
-                    would_free.clear()
                     st.session_state["counted"] = False
                     done(lambda: st.session_state.update(started=acts.start(ours)))
 
