@@ -6,7 +6,6 @@ Everybody who is not known to be the operator may only view, and so may everybod
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import streamlit as st
 
@@ -131,11 +130,6 @@ def start(schedule: Schedule) -> tuple[str, str]:
     record("launch", run_id, name)
     reads.forget()
     return run_id, name
-
-
-def program(name: str) -> str:
-    """The path of an installed command, from the project's folder."""
-    return os.path.relpath(Path(sys.executable).with_name(name), project_root())
 
 
 def change(run: FlowRun) -> None:

@@ -1,12 +1,16 @@
 """Parts of pages that are not in Streamlit, as HTML. Every text from outside is escaped here."""
 
+import os
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import streamlit as st
 
-from flows.client import FlowRun, Record, StageRun
+from flows.client import FlowRun, Record, StageRun, project_root
 from ui.text import ago, big, clean, duration, html, number, plain
 from ui.theme import colour, tone
 
@@ -195,6 +199,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], css: str = "") -
 def long_text(text: str, most: int) -> None:
     """A long text from outside, in a box that scrolls, by keyboard too."""
     st.html(f'<pre class="pf-text" tabindex="0" role="group" aria-label="text">{html(text, most)}</pre>')
+
+
+def commands(asked: Mapping[str, Sequence[str]]) -> None:
+    """Commands of `phiforge` to paste, each under its caption; they work from any folder of this machine."""
+    root = project_root()
+    program = os.path.relpath(Path(sys.executable).with_name("phiforge"), root)
+    for caption, words in asked.items():
+        st.caption(caption)
+        st.code(f"cd {shlex.quote(str(root))} && {shlex.join([program, *words])}", language="bash", wrap_lines=True)
 
 
 def log_block(lines: Iterable[tuple[datetime, int, str, str]]) -> str:

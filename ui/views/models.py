@@ -1,6 +1,5 @@
 """Models: the versions in the registry, why each is or is not the champion, and what can be done with it."""
 
-import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import streamlit as st
 
 from components.tracking import WEIGHTS
-from flows.client import project_root
 from flows.client.registry import REGISTRY, State
 from ui import acts, banner, decisions, parts, reads
 from ui.text import ago, clean, clock, html, plain
@@ -86,19 +84,20 @@ def actions(name: str, version: str, champion: str, run_id: str) -> None:
 
 def commands(address: str) -> None:
     """Commands for a version, to paste."""
-    folder = address.removeprefix(REGISTRY).replace("/", "-")
-    asked = {
-        "Talk to it": f"chat {shlex.quote(address)}",
-        "Exports of record: model card, training content, bill of materials": (
-            f"records {shlex.quote(address)} --output {shlex.quote(f'exports/{folder}-records')}"
-        ),
-        "Where it comes from": f"trace {shlex.quote(address)}",
-    }
+    output = f"exports/{address.removeprefix(REGISTRY).replace('/', '-')}-records"
     with st.popover("On the terminal", icon=":material/terminal:"):
-        for caption, words in asked.items():
-            st.caption(caption)
-            line = f"cd {shlex.quote(str(project_root()))} && {acts.program('phiforge')} {words}"
-            st.code(line, language="bash", wrap_lines=True)
+        parts.commands(
+            {
+                "Talk to it": ["chat", address],
+                "Write its model card, training content and bill of materials": [
+                    "records",
+                    address,
+                    "--output",
+                    output,
+                ],
+                "Where it comes from": ["trace", address],
+            }
+        )
 
 
 def card(version: str, run_id: str) -> None:

@@ -267,13 +267,8 @@ def contents_of(looked: texts.Looked) -> None:
         ]
         parts.table(["Type", "Files", "On disk", "Text"], kinds, "pf-numbers")
         parts.label("Some documents")
-        st.html(
-            '<ol class="pf-documents">'
-            + "".join(
-                f"<li><b>{html(title, 160)}</b><p>{html(text, 600)}</p></li>" for title, text in found.samples[:10]
-            )
-            + "</ol>"
-        )
+        rows = [f"<li><b>{html(title, 160)}</b><p>{html(text, 600)}</p></li>" for title, text in found.samples[:10]]
+        st.html(f'<ol class="pf-documents">{"".join(rows)}</ol>')
 
 
 def dial(overlay: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Run: one run. While it works: its pipeline, curves and log, live. When it has ended: first what it gave."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import streamlit as st
 from components.errors import StepError
 from components.results.comparability import NATS, SCORE
 from components.results.power import difference_words
-from flows.client import Curve, FlowRun, Launch, Record, StageRun, flow_titles, project_root
+from flows.client import Curve, FlowRun, Launch, Record, StageRun, flow_titles
 from ui import acts, banner, charts, decisions, graph, parts, reads, timing
 from ui.text import ago, clean, clock, duration, html, left, plain
 from ui.theme import tone
@@ -286,17 +285,16 @@ def commands(run: FlowRun, parent: Record) -> None:
     """Commands for the model, to paste."""
     with st.popover("On the terminal", icon=":material/terminal:"):
         folder = f"workspaces/{parent.tags['workspace']}/models/large" if parent.tags.get("workspace") else "large"
-        program = f"cd {shlex.quote(str(project_root()))} && {acts.program('phiforge')}"
-        model, files = shlex.quote(folder), shlex.quote("models/large" if folder == "large" else folder)
-        exported = shlex.quote(f"exports/{run.name}")
-        asked = {
-            "Talk to the larger model": f"chat {model}",
-            "Export it for transformers, vLLM and llama.cpp": f"step phi --checkpoint {files} --output {exported}",
-            "Write its model card, training content and bill of materials": f"records {model} --output {exported}-records",
-        }
-        for caption, words in asked.items():
-            st.caption(caption)
-            st.code(f"{program} {words}", language="bash", wrap_lines=True)
+        files, exported = "models/large" if folder == "large" else folder, f"exports/{run.name}"
+        parts.commands(
+            {
+                "Talk to the larger model": ["chat", folder],
+                "Export it for transformers, vLLM and llama.cpp": ["step", "phi", "--checkpoint", files, "--output", exported],
+                "Write its model card, training content and bill of materials": [
+                    "records", folder, "--output", f"{exported}-records",
+                ],
+            }
+        )  # fmt: skip
         st.caption("The same run again")
         wanted = Launch(run.overrides, run.profile, run.flow, run.text, run.size)
         st.code(wanted.command, language="bash", wrap_lines=True)
