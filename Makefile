@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study law submit ablation without test coverage test-slow up pull housekeeping secrets setup bench-setup audit docs lock checks types clean clean-all help
+.PHONY: run corpus chat champion study law submit ablation without test coverage test-slow up pull housekeeping secrets setup bench-setup playground-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -117,6 +117,12 @@ bench-setup: .phiforge/peers/installed ## peers for comparison in bench/, separa
 	@$(PIP) install --require-hashes --only-binary :all: --no-deps --upgrade --target $(@D) -r bench/peers.lock
 	@touch $@
 
+playground-setup: .venv/playground ## transformer-lens, for the notebook; the pages of the playground need only `make setup`
+
+.venv/playground: requirements-playground.lock .venv/installed
+	@$(INSTALL) --python $(PY) --no-deps -r requirements-playground.lock
+	@touch $@
+
 audit: .phiforge/audit/installed ## known advisories for the locked packages, and a bill of materials (SBOM)
 	@$(PY) -m flows.audit $(ARGS)
 
@@ -140,6 +146,8 @@ lock: ## resolve pyproject.toml again into the lock files, with the hash of ever
 	@cat requirements.lock requirements-cuda.lock > .venv/all.lock
 	@$(LOCK) --group dev pyproject.toml -o .venv/all.lock
 	@awk '/^[^ ]/ {file = "requirements" (/^(nvidia-|cuda-|triton==)/ ? "-cuda" : "") ".lock"} {print > file}' .venv/all.lock
+	@$(LOCK) --group playground --constraint .venv/all.lock pyproject.toml -o .venv/playground.lock
+	@awk '/^[^ ]/ {keep = NR > FNR && !($$1 in seen); seen[$$1]} NR > FNR && keep' .venv/all.lock .venv/playground.lock > requirements-playground.lock
 	@$(LOCK) --group audit -o requirements-audit.lock
 	@$(LOCK) --group docs -o requirements-docs.lock
 	@$(LOCK) --group server -o docker/requirements.lock

@@ -25,6 +25,7 @@ LOCKS = [
     "requirements-cuda.lock",
     "requirements-audit.lock",
     "requirements-docs.lock",
+    "requirements-playground.lock",
     "docker/requirements.lock",
     "bench/peers.lock",
 ]
@@ -52,6 +53,7 @@ def test_the_lock_answers_what_pyproject_asks_for():
         "requirements.lock": project["project"]["dependencies"] + groups["dev"] + project["build-system"]["requires"],
         "requirements-audit.lock": groups["audit"],
         "requirements-docs.lock": groups["docs"],
+        "requirements-playground.lock": groups["playground"],
         "docker/requirements.lock": groups["server"],
     }
     for name, wanted in asked.items():
