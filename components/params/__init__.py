@@ -39,6 +39,7 @@ from components.params.load import (
 from components.params.models import LARGE, SMALL, ModelParams, ModelShape, TrainingParams, TransferParams
 from components.params.section import Fraction, Section
 from components.params.synthesis import SynthesisParams, TeacherParams
+from components.params.tuning import TuningParams
 
 __all__ = [
     "EVERYTHING",
@@ -73,6 +74,7 @@ __all__ = [
     "TokenizationParams",
     "TrainingParams",
     "TransferParams",
+    "TuningParams",
     "ValidationParams",
     "WithoutParams",
     "check_layers",
