@@ -95,7 +95,10 @@ def estimate(
     of_muon = config.num_hidden_layers * matrices if settings.optimizer == "muon" else 0
     sharded = settings.strategy == "fsdp2" and settings.devices > 1
     share = settings.devices if sharded else 1
-    buckets = 2 if settings.devices > 1 and not sharded else 1
+    # Sharded, each device adds up whole gradients over a step's micro-batches before they are summed over the devices.
+    added_up = (
+        MASTER * parameters if sharded and settings.batch_tokens > settings.micro_batch_tokens * settings.devices else 0
+    )
 
     tokens, layers = settings.micro_batch_tokens, config.num_hidden_layers
     block = tokens * _kept_by_block(config, settings.context_length, narrow, device)
@@ -116,7 +119,7 @@ def estimate(
     step = _muons_step(config, native) + (2 * MASTER * of_muon if sharded else 0) if of_muon else 0
     return Memory(
         weights=MASTER * parameters // share,
-        gradients=MASTER * parameters * buckets // share,
+        gradients=MASTER * parameters // share + added_up,
         optimizer=MASTER * (2 * (parameters - of_muon) // share + of_muon),
         average=MASTER * parameters // share if settings.ema_decay else 0,
         teacher=MASTER * teacher.parameter_count() if teacher else 0,
@@ -186,7 +189,7 @@ def available_memory() -> float:
     import torch
 
     if torch.cuda.is_available():
-        free, _ = torch.cuda.mem_get_info()
+        free, _ = torch.cuda.mem_get_info()  # of this process's own device
         return free + torch.cuda.memory_reserved()
     import psutil
 

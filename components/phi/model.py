@@ -16,6 +16,7 @@ K head_dim, R rotary dims, F feed-forward width, V vocabulary, N = B * T.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -207,6 +208,7 @@ class HeadCrossEntropy(torch.autograd.Function):
         learning: bool,
         z_loss: float,
         soft: "SoftTargets | None" = None,
+        loss_of_chunk: Callable[..., tuple[Tensor, Tensor | None]] | None = None,
     ) -> Tensor:
         wide, w, b = _head(x_ND, weight_VD, bias_V)
         count = (targets_N != IGNORE).sum()
@@ -215,7 +217,8 @@ class HeadCrossEntropy(torch.autograd.Function):
             dx, dw, db = torch.empty_like(x_ND), torch.zeros_like(w, dtype=wide), torch.zeros_like(b, dtype=wide)
         for part in chunks(x_ND):
             x, targets = x_ND[part], targets_N[part]
-            loss, d_logits = _chunk_loss(F.linear(x, w, b), targets, learning, z_loss, soft and soft.chunk(part))
+            taught = soft and soft.chunk(part)
+            loss, d_logits = (loss_of_chunk or chunk_loss)(F.linear(x, w, b), targets, learning, z_loss, taught)
             total += loss
             if d_logits is not None:
                 d_logits, counts = d_logits.to(x.dtype), (targets != IGNORE).to(x.dtype)[:, None]
@@ -235,7 +238,7 @@ class HeadCrossEntropy(torch.autograd.Function):
         scale = (
             upstream / count
         )  # not rounded to bfloat16: that would change all gradients below the head by up to 0.2%
-        return *((tensor.to(scale.dtype) * scale).to(tensor.dtype) for tensor in saved), None, None, None, None
+        return *((tensor.to(scale.dtype) * scale).to(tensor.dtype) for tensor in saved), *[None] * 5
 
 
 @dataclass(frozen=True)
@@ -264,12 +267,28 @@ class SoftTargets:
         return self.probabilities(logits, p.dtype).sub_(taught).mul_(scale).sub_(p * self.weight)
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """The parts of `Phi.loss`, compiled (`torch.compile`).
+
+    The head's chunks are compiled apart, each after the other: in one graph with the rest the compiler computes the logits
+    of all chunks first, and they no longer bound the memory.
+
+    Attributes:
+        hidden: `Phi.hidden`.
+        chunk_loss: `chunk_loss`.
+    """
+
+    hidden: Callable[..., Tensor]
+    chunk_loss: Callable[..., tuple[Tensor, Tensor | None]]
+
+
 def chunks(x_ND: Tensor) -> list[slice]:
     size = chunk_tokens(x_ND.device.type)
     return [slice(start, start + size) for start in range(0, len(x_ND), size)]
 
 
-def _chunk_loss(
+def chunk_loss(
     logits: Tensor, targets: Tensor, learning: bool, z_loss: float, soft: SoftTargets | None
 ) -> tuple[Tensor, Tensor | None]:
     """Sum of the cross-entropies of a chunk, and the gradient of each token's objective with respect to its logits,
@@ -352,6 +371,8 @@ class Phi(nn.Module):
         for layer, block in enumerate(self.blocks):
             if recompute:  # no dropout, so no random state to keep
                 x_BTD = checkpoint(block, x_BTD, rotary, mask, use_reentrant=False, preserve_rng_state=False)
+            elif cache is None:  # without its number, for which each block would be compiled again
+                x_BTD = block(x_BTD, rotary, mask)
             else:
                 x_BTD = block(x_BTD, rotary, mask, cache, layer)
         if cache is not None:
@@ -408,6 +429,7 @@ class Phi(nn.Module):
         teacher: "Phi | None" = None,
         teacher_weight: float | Tensor = 0.0,
         temperature: float = 1.0,
+        compiled: "Compiled | None" = None,
     ) -> Tensor:
         """Mean cross-entropy in nats per target, float32 (float64 for a float64 model). Targets of -100 are ignored.
 
@@ -420,6 +442,7 @@ class Phi(nn.Module):
             teacher_weight: weight of that divergence; the cross-entropy has the rest. It changes only the gradient.
             temperature: T by which both models' logits are divided within the divergence, which is multiplied by T^2, so
                 that its gradient keeps its size.
+            compiled: compiled forms of the parts, which are used instead.
 
         Raises:
             StepError: as `hidden`; or all targets are ignored (on a GPU a check would wait, so the loss is NaN there).
@@ -429,13 +452,17 @@ class Phi(nn.Module):
             if not counted.numel():
                 raise StepError(f"all {targets_BT.numel()} targets of a batch are ignored; leave out the batch")
             self._check_ids(counted, "target")
-        hidden_ND = self.hidden(tokens_BT, documents_BT).flatten(0, 1)
+        hidden, loss_of_chunk = (compiled.hidden, compiled.chunk_loss) if compiled else (Phi.hidden, chunk_loss)
+        hidden_ND = hidden(self, tokens_BT, documents_BT).flatten(0, 1)
         head, learning, soft = self.head, torch.is_grad_enabled(), None
         if teacher is not None and learning:
             with torch.no_grad():
-                taught_ND = teacher.hidden(tokens_BT, documents_BT).flatten(0, 1)
+                taught_ND = hidden(teacher, tokens_BT, documents_BT).flatten(0, 1)
             soft = SoftTargets(taught_ND, teacher.head, teacher_weight, temperature)
-        return HeadCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_BT.flatten(), learning, z_loss, soft)
+        targets_N = targets_BT.flatten()
+        return HeadCrossEntropy.apply(
+            hidden_ND, head.weight, head.bias, targets_N, learning, z_loss, soft, loss_of_chunk
+        )
 
     @torch.no_grad()
     def token_losses(self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:

@@ -18,9 +18,10 @@ from components.tracking import Tracker
 from components.training.cost import Cost
 from components.training.data import Batch, HeldOut, HeldOutLoss
 from components.training.module import PhiTraining
-from components.training.resume import Due, State, StateFolder, random_state, restore_random_state
+from components.training.processes import rank
+from components.training.resume import Due, Group, State, StateFolder, random_state, restore_random_state, save_rows
 from components.training.schedule import learning_rate_factor, validation_steps
-from components.training.sharding import whole
+from components.training.sharding import part_of
 from components.training.share import Along
 
 CURVE = ("step", "tokens", "flops", "loss", "learning_rate", "gradient_norm", "validation_loss", "bits_per_byte")
@@ -51,6 +52,8 @@ class Curve(StepCallback):
         rows: one per validation, with the columns CURVE, and those of `along`.
         last: the last validation, by kind of document.
         seconds: time spent on validations.
+        executions: how the run was executed (`train.execution_of`), and from which step on; more than one if it was
+            interrupted and went on otherwise.
     """
 
     last: HeldOutLoss
@@ -58,7 +61,24 @@ class Curve(StepCallback):
     def __init__(self, held_out: HeldOut, tracker: Tracker, cost: Cost, along: Along | None = None) -> None:
         self.held_out, self.tracker, self.cost, self.along = held_out, tracker, cost, along
         self.rows: list[dict[str, float]] = []
+        self.executions: list[dict[str, Any]] = []
         self.seconds = 0.0
+
+    def begin(self, execution: dict[str, Any], step: int) -> None:
+        """The run begins or goes on at a step."""
+        before = (
+            {key: value for key, value in self.executions[-1].items() if key != "step"} if self.executions else None
+        )
+        if before == execution:
+            return
+        self.executions.append({"step": step} | execution)
+        if before is not None:
+            changed = [
+                f"{key} {before[key]} is {value} now" for key, value in execution.items() if before[key] != value
+            ]
+            print(
+                f"note: {', '.join(changed)}; the result may differ by rounding from one without the change", flush=True
+            )
 
     def on_train_start(self, trainer: Trainer, module: PhiTraining) -> None:
         self.steps = set(validation_steps(module.steps, module.settings.validations))
@@ -123,11 +143,14 @@ class Curve(StepCallback):
 
 class KeepState(StepCallback):
     """Saves the state of the run at intervals of time and of steps, and restores the state of an interrupted run. Must be
-    the last callback, so that the state after a step includes what the others did at it. With several devices all
-    processes gather the state and the first one writes it.
+    the last callback, so that the state after a step includes what the others did at it.
+
+    With several devices or a GPU the state is copied, and written while training goes on; each device writes the rows that
+    it has.
 
     Args:
-        folder: folder for the states; None in the processes that only gather.
+        folder: folder for the states; None in the processes of further devices.
+        directory: where further devices write their rows.
         saved: the state to restore.
         optimizer: initial state of the optimizer in a fresh run, if its checkpoint has one.
     """
@@ -136,12 +159,15 @@ class KeepState(StepCallback):
         self,
         curve: Curve,
         folder: StateFolder | None,
+        directory: Path | None,
         saved: State | None,
         due: Due,
         optimizer: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        self.curve, self.folder, self.saved, self.due, self.optimizer = curve, folder, saved, due, optimizer
+        self.curve, self.folder, self.directory, self.saved, self.due = curve, folder, directory, saved, due
+        self.optimizer = optimizer
         self.must_stop, self.kept = False, -1  # kept: the step of the last state
+        self._writer: threading.Thread | None = None
 
     def listen(self, trainer: Trainer, module: PhiTraining) -> None:
         """With several devices, handle SIGTERM in place of Lightning: its handler would interrupt the other devices in
@@ -156,7 +182,6 @@ class KeepState(StepCallback):
         """Runs before the curve starts, when the optimizer exists and the weights are loaded."""
         if self.saved is not None:
             restore(self.saved, module, self.curve)
-            self.saved.tensors.clear()  # others refer to the state too; its tensors take as much memory as the run's own
         elif self.optimizer is not None:
             module.optimizer.load_tensors(self.optimizer)
         if self.optimizer is not None:
@@ -176,46 +201,73 @@ class KeepState(StepCallback):
         """Save the state after the last finished step, unless it is saved already."""
         if self.kept == module.step:
             return
+        self.wait()
         self.kept = module.step
-        state = capture(module, self.curve)
-        if self.folder is not None:
-            try:
-                self.folder.save(state)
-            except OSError as error:  # the run continues, and an earlier state is still usable
-                print(f"note: the state after step {state.step} was not saved: {error}; free some space", flush=True)
         self.due.done()
+        devices, aside = module.trainer.world_size, module.trainer.world_size > 1 or module.device.type == "cuda"
+        state = capture(module, self.curve, copy=aside)
+        rows = devices if state.places else 1
+        if not aside:
+            self._write(state, rows)
+        elif self.folder is not None or (rows > 1 and self.directory is not None):
+            self._writer = threading.Thread(target=self._write, args=(state, rows), daemon=True)
+            self._writer.start()
+
+    def wait(self) -> None:
+        """Wait until the last state is written."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def _write(self, state: State, devices: int) -> None:
+        started = time.monotonic()
+        if self.folder is None:
+            assert self.directory is not None
+            save_rows(state, self.directory, rank())
+            return
+        try:
+            self.folder.save(state, devices)
+        except OSError as error:  # the run continues, and an earlier state is still usable
+            print(f"note: the state after step {state.step} was not saved: {error}; free some space", flush=True)
+        self.due.done(time.monotonic() - started)
 
 
-def capture(module: PhiTraining, curve: Curve) -> State:
-    """The state that the rest of the run depends on. With sharded weights all ranks must call."""
-    tensors = {f"model.{name}": whole(p) for name, p in module.model.named_parameters()}
-    tensors |= {f"optimizer.{name}": value for name, value in module.optimizer.tensors().items()}
-    values: dict[str, Any] = {"rows": curve.rows, "spikes": list(module.spikes.window)}
+def capture(module: PhiTraining, curve: Curve, copy: bool = False) -> State:
+    """The state that the rest of the run depends on: this device's rows of what is sharded, and in the first device's
+    process all that is not.
+
+    Args:
+        copy: the tensors must not change while training goes on.
+    """
+    tensors: dict[str, torch.Tensor] = {f"model.{name}": p for name, p in module.model.named_parameters()}
+    tensors |= {f"optimizer.{name}": value for name, value in module.optimizer.stored().items()}
+    values: dict[str, Any] = {
+        "rows": list(curve.rows),
+        "executions": curve.executions,
+        "spikes": list(module.spikes.window),
+    }
     values["losses"] = [float(loss) for loss in module.losses]
     values["gradient_norm"] = float(module.gradient_norm)
     if module.average is not None:
-        tensors |= {f"average.{name}": whole(value) for name, value in module.average.tensors.items()}
+        tensors |= {f"average.{name}": value for name, value in module.average.tensors.items()}
         values["average_updates"] = module.average.updates
-    return State(module.step, values, tensors | random_state())
+    parts = {name: part_of(tensor) for name, tensor in tensors.items()}
+    places = {name: place for name, (_, place) in parts.items() if place is not None}
+    mine = {name: rows.to("cpu", copy=copy) for name, (rows, _) in parts.items() if not rank() or name in places}
+    return State(module.step, values, mine if rank() else mine | random_state(), places)
 
 
 def restore(state: State, module: PhiTraining, curve: Curve) -> None:
     """Restore a state, except for the model's weights, which `train.fit` has loaded already."""
-    module.optimizer.load_tensors(named(state, "optimizer"))
+    module.optimizer.load_tensors(Group(state, "optimizer"))
     values = state.values
     module.losses = [torch.tensor(loss, device=module.device) for loss in values["losses"]]
     module.gradient_norm = torch.tensor(values["gradient_norm"])
     module.spikes.window.extend(values["spikes"])
     curve.rows = [dict(row) for row in values["rows"]]
     if module.average is not None:
-        module.average.load(named(state, "average"), values["average_updates"])
+        module.average.load(Group(state, "average"), values["average_updates"])
     restore_random_state(state.tensors)
-
-
-def named(state: State, group: str) -> dict[str, Any]:
-    """The tensors of one group of a state, by their names within it."""
-    prefix = f"{group}."
-    return {name.removeprefix(prefix): value for name, value in state.tensors.items() if name.startswith(prefix)}
 
 
 def learning_rate(module: PhiTraining, step: int) -> float:

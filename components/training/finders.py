@@ -161,7 +161,16 @@ def batch_sizes(
         )
         torch.compiler.reset()  # it silently stops compiling after a number of shapes
         loss_of = with_teacher(loss_function(model, settings), teacher, settings)
-        trials.append(measure(model, loss_of, optimizer, loader, settings.z_loss))
+        try:
+            trials.append(measure(model, loss_of, optimizer, loader, settings.z_loss))
+        except torch.OutOfMemoryError:  # the estimate was too low; what was measured holds
+            if not trials:
+                raise
+            print(
+                f"note: {size:,} tokens do not fit into the memory, though {needed / 1e9:.1f} GB were expected",
+                flush=True,
+            )
+            break
     return trials
 
 

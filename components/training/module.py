@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,27 +14,43 @@ from torch.distributed.tensor import DTensor
 
 from components.errors import Diverged
 from components.params import TrainingParams
-from components.phi.model import Phi
+from components.phi.model import Compiled, Phi, chunk_loss
 from components.phi.new_entries import NewEntries
 from components.training.averaging import WeightAverage
 from components.training.carried import CarriedEntries, carried_factor, set_back
 from components.training.data import Batch, HeldOut, HeldOutLoss, by_sequence
 from components.training.distillation import teacher_weight
 from components.training.optimizers import PhiOptimizer
+from components.training.processes import rank
 from components.training.schedule import learning_rate_factor
-from components.training.sharding import reshard, shard, whole
+from components.training.sharding import is_sharded, reshard, shard, sum_gradients_in, whole
 from components.training.spikes import SpikeDetector
 from components.training.start import Start
 
 
-def loss_function(model: Phi, settings: TrainingParams) -> Callable[..., Tensor]:
-    """The model's loss, compiled if `training.compile` is set."""
-    if not settings.compile:
-        return model.loss
-    if not torch.cuda.is_available():
-        torch.use_deterministic_algorithms(True)  # else compiled sums over threads differ from run to run
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else each new tensor is written twice
-    return torch.compile(model.loss, dynamic=False)
+def loss_function(
+    model: Phi, settings: TrainingParams, divide: Callable[[], None] = lambda: None
+) -> Callable[..., Tensor]:
+    """The model's loss, compiled if `training.compile` is set.
+
+    Args:
+        divide: shards the model. Then each block is compiled alone and before that, since its weights are gathered between
+            two blocks, where a graph would break.
+    """
+    compiled = None
+    if settings.compile:
+        if not torch.cuda.is_available():
+            torch.use_deterministic_algorithms(True)  # else compiled sums over threads differ from run to run
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # else each new tensor is written twice
+        hidden = Phi.hidden
+        if is_sharded(settings):
+            for block in model.blocks:
+                block.compile(dynamic=False)
+        else:
+            hidden = torch.compile(hidden, dynamic=False)
+        compiled = Compiled(hidden, torch.compile(chunk_loss, dynamic=False))
+    divide()
+    return model.loss if compiled is None else partial(model.loss, compiled=compiled)
 
 
 class PhiTraining(LightningModule):
@@ -81,9 +98,11 @@ class PhiTraining(LightningModule):
     def configure_model(self) -> None:
         """Shard the weights over the devices and compile, if the settings ask for it. Some strategies call this twice."""
         if self._loss is None:
-            if self.device_mesh is not None:
-                shard(self.model, self.device_mesh["data_parallel"])
-            self._loss = loss_function(self.model, self.settings)
+            self._loss = loss_function(self.model, self.settings, self._divide)
+
+    def _divide(self) -> None:
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> dict[str, Any]:
         self.optimizer = PhiOptimizer(self.model, self.settings, self.learning_rate)
@@ -100,6 +119,7 @@ class PhiTraining(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         assert self._loss is not None  # Lightning configures the model first
+        sum_gradients_in(self.model, (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0)
         weight = teacher_weight(self.step, self.steps, self.settings)
         loss = self._loss(
             batch.tokens,
@@ -164,11 +184,14 @@ class PhiTraining(LightningModule):
 
     def trained(self) -> tuple[Phi, dict[str, Tensor]]:
         """The whole model on the CPU, with the averaged weights if there are any, and the optimizer's state, empty unless
-        `training.keep_optimizer`. With sharded weights all ranks must call."""
-        tensors = dict(self.model.named_parameters()) if self.average is None else self.average.tensors
+        `training.keep_optimizer`. With sharded weights all ranks must call, and only the first gets values."""
+        named = dict(self.model.named_parameters()) if self.average is None else self.average.tensors
+        tensors = {name: whole(tensor) for name, tensor in named.items()}
+        optimizer = self.optimizer.tensors() if self.settings.keep_optimizer else {}
         model = Phi(self.model.config, self.model.dtype)
-        model.load_state_dict({name: whole(tensor) for name, tensor in tensors.items()}, assign=True)
-        return model.eval(), self.optimizer.tensors() if self.settings.keep_optimizer else {}
+        if not rank():
+            model.load_state_dict(tensors, assign=True)
+        return model.eval(), optimizer
 
     def mean_loss(self) -> float:
         """Mean training loss per step since the last call, in nats per token."""

@@ -87,8 +87,12 @@ class PhiOptimizer(torch.optim.Optimizer):
 
         NAME is the parameter's name; the parts of a fused matrix are NAME/0, NAME/1, ...
         """
+        return {name: whole(value) for name, value in self.stored().items()}
+
+    def stored(self) -> Tensors:
+        """The state's own tensors, by the same names."""
         return {
-            f"{name}.{key}": whole(value)
+            f"{name}.{key}": value
             for name, optimizer, parameter in self._members()
             for key, value in sorted(optimizer.state[parameter].items())
         }
@@ -111,7 +115,7 @@ class PhiOptimizer(torch.optim.Optimizer):
         return f"it has {unknown[0]}, which this optimizer doesn't have" if unknown else None
 
     @torch.no_grad()
-    def load_tensors(self, tensors: Tensors) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Load a state from `tensors`, of the same model and settings (`misfit` checks a foreign one)."""
         for name, optimizer, parameter in self._members():
             keys = [key.removeprefix(f"{name}.") for key in tensors if key.rpartition(".")[0] == name]

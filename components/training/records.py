@@ -32,7 +32,7 @@ def summarize(run: Training, curve: Curve) -> dict[str, Any]:
         "bits_per_byte": last["bits_per_byte"],
         "by_kind": curve.last.by_kind(),
         "activations": str(run.start.model.dtype).removeprefix("torch."),
-    }
+    } | ({"executions": curve.executions} if len(curve.executions) > 1 else {})
 
 
 def basis_of(run: Training, held_out: HeldOut) -> Basis:

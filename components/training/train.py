@@ -24,7 +24,7 @@ from components.results.comparability import TAG
 from components.running.cli import Paths
 from components.tokens import Tokens
 from components.tracking import Tracker, state_folder, weights_sha256
-from components.training.callbacks import Curve, KeepState, named
+from components.training.callbacks import Curve, KeepState
 from components.training.capacity import check_fits
 from components.training.cost import Cost
 from components.training.data import BatchLoader, HeldOut
@@ -32,19 +32,22 @@ from components.training.distillation import forward_flops, taught_steps
 from components.training.module import PhiTraining
 from components.training.processes import rank
 from components.training.records import basis_of, lineage_of, summarize
-from components.training.resume import Due, State, StateFolder, read_state, run_key
+from components.training.resume import Due, Group, State, StateFolder, read_state, run_key
 from components.training.share import Along, shares
 from components.training.start import Start, Training, open_start, sequences_read
 from components.training.trainer import interrupt_as_termination, one_tracker, quiet_trainer
 from components.training.watch import Watch, matmul_ceiling
 
-RESTORED = "PHIFORGE_TRAINING_STATE"  # for the processes of the other devices: the state that the first one restores
+EXECUTION = ("devices", "strategy", "micro_batch_tokens", "compile", "threads")
+# For the processes of the other devices: the folder of the states, and the state that the first one restores.
+FOLDER, RESTORED = "PHIFORGE_TRAINING_STATES", "PHIFORGE_TRAINING_STATE"
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
     """Train the model of a section and write its checkpoint and, if asked, its curve.
 
-    Equal inputs, parameters and threads give equal bytes on one machine, however often the run was interrupted. With
+    Equal inputs, parameters and threads give equal bytes on one machine, however often the run was interrupted, unless it
+    went on with another `execution_of`: then the summary has the `executions`. On a GPU they are equal up to rounding. With
     several devices this runs once in each device's process; all but the first exit when the model is trained.
 
     Returns:
@@ -56,6 +59,8 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     """
     if rank():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - only the first device's process prints
+    if rank() < torch.cuda.device_count():
+        torch.cuda.set_device(rank())  # before anything asks for memory: that would take some on the first device
     section: ModelParams = getattr(params, inputs["model"])
     settings, tokens = params.training, Tokens.open(inputs["tokens"])
     machine.prepare(settings.threads)
@@ -201,9 +206,18 @@ def cost_of(start: Start, settings: TrainingParams, steps: int) -> Cost:
     return Cost(settings.batch_tokens, flops, forward_flops(start.teacher), taught_steps(steps, settings))
 
 
+def execution_of(settings: TrainingParams) -> dict[str, Any]:
+    """What changes a result only by rounding: a run may go on with another one than it began with, and then its summary
+    says so."""
+    gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else torch.backends.cpu.get_cpu_capability()
+    return {name: getattr(settings, name) for name in EXECUTION} | {"device": device}
+
+
 def facts_of(training: Training) -> dict[str, Any]:
-    """Everything that the result depends on: runs with equal facts can resume from each other's states."""
-    free, start = {"checkpoint_minutes", "checkpoint_steps"}, training.start
+    """Everything that the result depends on but its `execution_of`: runs with equal facts can resume from each other's
+    states."""
+    free, start = {"checkpoint_minutes", "checkpoint_steps", "recompute", *EXECUTION}, training.start
     return {
         "section": training.section.model_dump(mode="json"),
         "training": training.settings.model_dump(mode="json", exclude=free),
@@ -219,9 +233,6 @@ def facts_of(training: Training) -> dict[str, Any]:
         "teacher": None if start.taught_by is None else weights_sha256(start.taught_by),
         "model": asdict(start.model.config),
         "activations": str(start.model.dtype),
-        "device": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else torch.backends.cpu.get_cpu_capability(),
     }
 
 
@@ -235,6 +246,7 @@ def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State 
         yield None, read_state(Path(path)) if path else None
         return
     folder = StateFolder(base, key)
+    os.environ[FOLDER] = str(folder.directory)
     try:
         saved = folder.latest()
         if saved is not None:
@@ -243,7 +255,8 @@ def resumable(base: Path, key: str) -> Iterator[tuple[StateFolder | None, State 
         yield folder, saved
         folder.clear()
     finally:
-        os.environ.pop(RESTORED, None)
+        for name in (FOLDER, RESTORED):
+            os.environ.pop(name, None)
         folder.close()
 
 
@@ -266,15 +279,18 @@ def fit(
         describe=lambda position: split.locate(position)["source"],
     )
     if saved is not None:
-        model.load_state_dict(named(saved, "model"))
+        model.load_state_dict(dict(Group(saved, "model")))
         module.first_step = saved.step
+        curve.executions = list(saved.values["executions"])
+    curve.begin(execution_of(settings), module.first_step)
     loader.first, loader.rank = module.first_step * micro_batches_of(settings), rank()
     callbacks: list[Any] = [curve]
     if not rank():
         ceiling = settings.devices * matmul_ceiling("cuda" if torch.cuda.is_available() else "cpu", model.dtype)
         callbacks.append(Watch(tracker, curve, ceiling))
     due = Due(settings.checkpoint_minutes, settings.checkpoint_steps)
-    states = KeepState(curve, folder, saved, due, start.optimizer)
+    directory = Path(os.environ[FOLDER]).absolute() if FOLDER in os.environ else None
+    states = KeepState(curve, folder, directory, saved, due, start.optimizer)
     callbacks = [LambdaCallback(on_train_start=states.listen), *callbacks, states]
     trainer = quiet_trainer(settings, accumulate_grad_batches=micro_batches_of(settings), callbacks=callbacks)
     model.train()
@@ -284,12 +300,14 @@ def fit(
             trainer.fit(module, train_dataloaders=loader)
         except SIGTERMException:  # raised between two batches, or before a validation is added to the curve
             states.keep(module)
+            states.wait()
             if not rank() and folder is not None:
                 stopped = f"stopped after step {module.step} of {training.steps}"
                 print(f"{stopped}; the same command resumes there", flush=True)
             # Lightning's own exception would exit with 0; if a further process exits with another status, Lightning
             # kills the others.
             sys.exit(0 if rank() else 128 + stopped_by[0])
+    states.wait()
     if module.step != training.steps:
         raise RuntimeError(f"training ended after {module.step} of {training.steps} steps")
     return module.trained()

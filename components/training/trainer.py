@@ -58,7 +58,7 @@ def strategy_of(settings: TrainingParams, backend: str) -> Strategy | str:
     if settings.devices == 1:
         return "auto"
     if settings.strategy == "ddp":
-        return DDPStrategy(process_group_backend=backend)
+        return DDPStrategy(process_group_backend=backend, gradient_as_bucket_view=True)
     return ModelParallelStrategy(
         data_parallel_size=settings.devices, tensor_parallel_size=1, process_group_backend=backend
     )

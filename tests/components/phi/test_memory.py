@@ -10,10 +10,8 @@ from components.phi.model import Phi, PhiConfig
 
 
 def settings(length: int, tokens: int, **more) -> TrainingParams:
-    more = {"optimizer": "adamw", **more}
-    return TrainingParams(
-        context_length=length, micro_batch_tokens=tokens, batch_tokens=tokens * more.get("devices", 1), **more
-    )
+    more = {"optimizer": "adamw", "batch_tokens": tokens * more.get("devices", 1), **more}
+    return TrainingParams(context_length=length, micro_batch_tokens=tokens, **more)
 
 
 def allocated_by_a_step(config: PhiConfig, dtype: torch.dtype, asked: TrainingParams) -> tuple[int, int]:
@@ -72,14 +70,21 @@ def test_muon_has_one_moment_for_the_blocks_matrices() -> None:
 
 def test_sharing_out_divides_what_can_be_divided() -> None:
     config = PhiConfig(51200, 2560, 10240, 32, 32, 2048, partial_rotary_factor=0.4)
-    one, ddp, fsdp = (
-        estimate(config, settings(2048, 8192, devices=d, strategy=s, ema_decay=0.999), torch.bfloat16, "cuda")
-        for d, s in ((1, "ddp"), (8, "ddp"), (8, "fsdp2"))
+    one, ddp, fsdp, several = (
+        estimate(config, settings(2048, 8192, devices=d, strategy=s, ema_decay=0.999, **more), torch.bfloat16, "cuda")
+        for d, s, more in (
+            (1, "ddp", {}),
+            (8, "ddp", {}),
+            (8, "fsdp2", {}),
+            (8, "fsdp2", {"batch_tokens": 2 * 8 * 8192}),
+        )
     )
-    assert ddp.gradients == 2 * one.gradients
-    assert (ddp.weights, ddp.optimizer, ddp.activations) == (one.weights, one.optimizer, one.activations)
+    assert (ddp.weights, ddp.gradients) == (one.weights, one.gradients)
+    assert (ddp.optimizer, ddp.activations) == (one.optimizer, one.activations)
     for part in ("weights", "gradients", "optimizer", "average"):
         assert getattr(fsdp, part) == getattr(one, part) // 8
+    # Over two micro-batches each device adds up whole gradients.
+    assert several.gradients == fsdp.gradients + one.gradients
     assert fsdp.casts < one.casts
     assert fsdp.activations == one.activations
 

@@ -3,15 +3,28 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.nn.attention import flex_attention
 
 from components.errors import StepError
 from components.params import LARGE, SMALL
 from components.phi import checkpoint
-from components.phi.model import IGNORE, HeadCrossEntropy, Phi, PhiConfig, attend, block_mask, document_mask
+from components.phi import model as phi_model
+from components.phi.model import (
+    IGNORE,
+    Compiled,
+    HeadCrossEntropy,
+    Phi,
+    PhiConfig,
+    attend,
+    block_mask,
+    chunk_loss,
+    document_mask,
+)
 from components.phi.weights import state_shapes
 from tests.components.phi.generated import generate
 
@@ -304,17 +317,45 @@ def test_a_teacher_pulls_by_the_forward_divergence(
 
 
 @pytest.mark.slow
-def test_a_compiled_loss_is_one_graph_with_the_same_gradients() -> None:
+def test_a_compiled_loss_is_two_graphs_with_the_same_gradients() -> None:
     """bfloat16 activations over float32 weights, with documents, z-loss and recomputed blocks."""
     tokens = torch.randint(97, (4, 41))
     documents = torch.arange(40).expand(4, -1) // 15
     model = Phi(replace(TINY, num_hidden_layers=1), torch.bfloat16, recompute=True).initialize(1)
     arguments = (tokens[:, :-1], tokens[:, 1:], documents, 1e-4)
+    compiled = Compiled(*(torch.compile(part, fullgraph=True) for part in (Phi.hidden, chunk_loss)))
     values, gradients = [], []
-    for loss in (model.loss, torch.compile(model.loss, fullgraph=True)):
+    for parts in (None, compiled):
         model.zero_grad()
-        values.append(loss(*arguments))
+        values.append(model.loss(*arguments, compiled=parts))
         values[-1].backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert abs(values[0].item() - values[1].item()) < 0.01
     assert F.cosine_similarity(*gradients, dim=0) > 0.999
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("flex", [False, True])
+def test_blocks_compiled_alone_share_one_graph_for_all_batches(
+    monkeypatch: pytest.MonkeyPatch, recompute: bool, flex: bool
+) -> None:
+    """As they are compiled before they are sharded: no graph for each block, each batch's documents or each chunk."""
+    monkeypatch.setattr(flex_attention, "_validate_device", lambda *_: None)  # refuses gradients on a CPU
+    monkeypatch.setattr(phi_model, "chunk_tokens", lambda device: 40)
+    if flex:
+        monkeypatch.setattr(phi_model, "document_mask", lambda documents, dtype: block_mask(documents))
+    graphs: list[Any] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    model = Phi(replace(TINY, num_hidden_layers=4), torch.bfloat16, recompute).initialize(1)
+    torch._dynamo.reset()
+    for block in model.blocks:
+        block.compile(backend=backend, dynamic=False)
+    compiled = Compiled(Phi.hidden, torch.compile(chunk_loss, backend=backend, dynamic=False))
+    for _ in range(3):
+        tokens, documents = torch.randint(97, (4, 41)), torch.randint(4, (4, 40)).sort().values
+        model.loss(tokens[:, :-1], tokens[:, 1:], documents, 1e-4, compiled=compiled)
+    assert len(graphs) == 2

@@ -32,12 +32,12 @@ def told(*arguments):
     print("tracked by", os.environ.get("LOCAL_RANK", "0"), file=sys.stderr)
     return track(*arguments)
 cli.track = told
-def poisoned(self, *arguments):
+def poisoned(self, *arguments, **named):
     calls.append(None)
     if os.environ["STOP"] == str(len(calls)) and os.environ.get("LOCAL_RANK", "0") == "0":
         os.kill(os.getpid(), signal.SIGTERM)
     bad = "POISON" in os.environ and os.environ.get("LOCAL_RANK") == "1" and len(calls) == 2 * 3 + 2
-    return loss(self, *arguments) * (float("nan") if bad else 1)
+    return loss(self, *arguments, **named) * (float("nan") if bad else 1)
 Phi.loss = poisoned
 
 on_step = callbacks.KeepState.on_step
@@ -126,6 +126,27 @@ def test_two_devices_stop_together_and_go_on(
     assert "stopped after step 7 of 12; the same command resumes there" in stopped["said"]
     assert train("broken", **common) == expected
     assert (tmp_path / "broken.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@slow
+def test_a_sharded_run_goes_on_with_another_number_of_devices(
+    train: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Two devices, each of which writes its own rows while training goes on; then one, then three."""
+    common = {"micro_batch_tokens": 64, "optimizer": "adamw", "ema_decay": 0.5, "strategy": "fsdp2"}
+    common |= {"batch_tokens": 192 * 2, "checkpoint_steps": 2}
+    expected = train("whole", devices=1, **common)
+    train("broken", kill="4", devices=2, **common)
+    (state,) = (tmp_path / "states").glob("*/step-00000002")
+    sizes = [(state / f"tensors-{device}.safetensors").stat().st_size for device in range(2)]
+    assert max(sizes) < 0.6 * sum(sizes)
+    train("broken", kill="8", devices=1, **common)
+    summary = train("broken", devices=3, **common)
+    assert [each["devices"] for each in summary["executions"]] == [2, 1, 3]
+    assert summary["validation_loss"] == pytest.approx(expected["validation_loss"], abs=1e-5)
+    a, b = (checkpoint.load(tmp_path / name) for name in ("whole", "broken"))
+    for x, y in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-2, atol=2e-4)
 
 
 def test_a_nan_is_blamed_on_the_documents_of_its_own_device(

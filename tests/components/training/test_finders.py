@@ -65,6 +65,20 @@ def test_memory_ends_the_search(find: Find, monkeypatch: pytest.MonkeyPatch) -> 
     assert [trial["micro_batch_tokens"] for trial in find("batch-size")["trials"]] == [32, 64, 128]
 
 
+def test_a_size_that_does_not_fit_costs_no_other_trial(
+    find: Find, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def trial(model: Phi, loss_of: Any, optimizer: Any, loader: BatchLoader, z_loss: float) -> Trial:
+        size = loader.sequences * loader.length
+        if size > 64:
+            raise torch.OutOfMemoryError
+        return Trial(size, 1.0, size)
+
+    monkeypatch.setattr(finders, "measure", trial)
+    assert [trial["micro_batch_tokens"] for trial in find("batch-size")["trials"]] == [32, 64]
+    assert "note: 128 tokens do not fit into the memory" in capsys.readouterr().out
+
+
 def test_predictions_are_linear() -> None:
     assert predicted([Trial(32, 1, 100)], 96) == 300
     assert predicted([Trial(32, 1, 1032), Trial(64, 1, 1064)], 192) == 1192

@@ -101,6 +101,31 @@ def test_killed_anywhere_the_result_is_the_undisturbed_one(
     assert "resuming" not in expected.stdout
 
 
+def test_a_run_may_go_on_with_other_threads_and_says_so(
+    call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    loss, calls = Phi.loss, []
+
+    def stop(self: Phi, *arguments: Any, **named: Any) -> Any:
+        calls.append(None)
+        if len(calls) == 9:
+            signal.raise_signal(signal.SIGTERM)
+        return loss(self, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Phi, "loss", stop)
+        with pytest.raises(SystemExit):
+            call("run")
+    before = settings["training"]["threads"]
+    settings["training"] |= {"threads": before + 1, "recompute": True}
+    summary = call("run")
+    assert f"note: threads {before} is {before + 1} now; the result may differ by rounding" in capsys.readouterr().out
+    assert [(each["step"] > 0, each["threads"]) for each in summary["executions"]] == [
+        (False, before),
+        (True, before + 1),
+    ]
+
+
 @pytest.mark.parametrize("at", [0, 1, 6])
 def test_a_run_stopped_within_a_validation_goes_on_to_the_same_bits(
     call: Call, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, at: int
@@ -143,11 +168,11 @@ def test_what_was_taken_up_is_not_held_for_the_whole_run(
     loss, latest, open_start, calls = Phi.loss, StateFolder.latest, train.open_start, []
     taken: list[Any] = []
 
-    def stop(self: Phi, *arguments: Any) -> Any:
+    def stop(self: Phi, *arguments: Any, **named: Any) -> Any:
         calls.append(None)
         if len(calls) == 9:
             signal.raise_signal(signal.SIGTERM)
-        return loss(self, *arguments)
+        return loss(self, *arguments, **named)
 
     def remember(value: Any) -> Any:
         taken.append(value)
@@ -161,7 +186,8 @@ def test_what_was_taken_up_is_not_held_for_the_whole_run(
     call("warm", initial=tmp_path / "start")
     first, none, second, state = taken
     assert none is None
-    assert first.optimizer == second.optimizer == state.tensors == {}
+    assert first.optimizer == second.optimizer == {}
+    assert isinstance(state.tensors, resume.Stored)  # which reads a tensor when it is asked for
     assert state.step > 0
 
 
@@ -171,9 +197,9 @@ def test_a_state_belongs_to_one_run_only(call: Call, settings: dict[str, Any], t
     keys = set()
     save = StateFolder.save
 
-    def spy(self: StateFolder, state: State) -> None:
+    def spy(self: StateFolder, *state: Any) -> None:
         keys.add(self.directory.name)
-        save(self, state)
+        save(self, *state)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StateFolder, "save", spy)
@@ -196,6 +222,49 @@ def test_a_state_belongs_to_one_run_only(call: Call, settings: dict[str, Any], t
     assert len(keys) == 7
 
 
+def test_rows_of_several_devices_are_one_state(tmp_path: Path) -> None:
+    """Three devices, the last without a row, and what only the first one has."""
+    x, y = torch.randn(5, 3), torch.randn(2)
+    rows = [(0, 3), (3, 5), (5, 5)]
+    folder = StateFolder(tmp_path, "run")
+    first, *others = [State(4, {"a": 1}, {"x": x[a:b]} | ({"y": y} if a == 0 else {}), {"x": (a, 5)}) for a, b in rows]
+    for device, part in enumerate(others, 1):
+        resume.save_rows(part, folder.directory, device)
+    folder.save(first, devices=3)
+    found = folder.latest()
+    assert found is not None
+    assert torch.equal(found.tensors["x"], x)
+    assert torch.equal(found.tensors["y"], y)
+    (folder.path_of(4) / "tensors-1.safetensors").unlink()
+    with pytest.raises(OSError, match="tensors-1"):
+        read_state(folder.path_of(4))
+    folder.close()
+
+
+def test_rows_that_a_device_cannot_write_cost_only_this_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = StateFolder(tmp_path, "run")
+    folder.save(state(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "_save", raise_(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        resume.save_rows(state(6), folder.directory, 1)
+    with pytest.raises(OSError, match=r"another device: .*No space left on device"):
+        folder.save(state(6), devices=2)
+    monkeypatch.setattr(resume, "PATIENCE", 0)
+    with pytest.raises(OSError, match=r"step-00000009-1\.safetensors of another device did not come within 0 s"):
+        folder.save(state(9), devices=2)
+    found = folder.latest()
+    assert found is not None
+    assert found.step == 3
+    folder.close()
+
+
+def raise_(error: Exception) -> Callable[..., None]:
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    return fail
+
+
 def test_the_key_depends_on_every_fact() -> None:
     assert run_key({"a": 1, "b": 2}) == run_key({"b": 2, "a": 1}) != run_key({"a": 1, "b": 3})
 
@@ -211,7 +280,7 @@ def test_a_torn_state_is_passed_over(tmp_path: Path, damage: str, capsys: Any) -
     folder.save(good)
     folder.save(torn)
     path = folder.path_of(200)
-    weights, description = path / resume.TENSORS, path / resume.STATE
+    weights, description = path / "tensors-0.safetensors", path / resume.STATE
     if damage == "cut":
         os.truncate(weights, weights.stat().st_size - 7)
     elif damage == "bit":
@@ -225,7 +294,7 @@ def test_a_torn_state_is_passed_over(tmp_path: Path, damage: str, capsys: Any) -
     elif damage == "empty state":
         description.write_text("")
     else:
-        description.write_text(description.read_text().replace('"format_version": 1', '"format_version": 9'))
+        description.write_text(description.read_text().replace('"format_version": 2', '"format_version": 9'))
     found = folder.latest()
     assert found is not None
     assert found.step == 100
@@ -275,11 +344,11 @@ def test_a_full_disk_while_keeping_a_state_stops_nothing(
     expected = call("free")
     written = []
 
-    def full(value: State, directory: Path) -> None:
+    def full(value: State, *where: Any) -> None:
         written.append(value.step)
         if value.step > 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write_state(value, directory)
+        write_state(value, *where)
 
     monkeypatch.setattr(resume, "write_state", full)
     assert call("full") == expected
