@@ -51,7 +51,7 @@ class Models:
         off disturbs nobody who talks to it.
 
         Raises:
-            StepError: it is no Phi with its tokenizer, or takes more than the bound.
+            StepError: the folder is not a Phi with its tokenizer, or takes more than the bound.
         """
         from components.phi import checkpoint
         from components.phi.text import TextModel
