@@ -254,6 +254,17 @@ def read_batches(
         yield from shard_batches(path, columns, batch_size)
 
 
+def read_rows(directory: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Stream the rows of a document set; their metadata is JSON."""
+    for batch in read_batches(directory, columns):
+        yield from batch.to_pylist()
+
+
+def document_of(row: dict[str, Any]) -> Document:
+    """The document of a row with all columns."""
+    return Document(**row | {"metadata": json.loads(row["metadata"])})
+
+
 def shard_batches(
     path: Path, columns: list[str] | None = None, batch_size: int = ROWS_PER_GROUP
 ) -> Iterator[pa.RecordBatch]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.documents import DOCUMENT, Document, DocumentWriter, increments, read_batches, shard_batches
+from components.documents import DOCUMENT, DocumentWriter, document_of, increments, read_rows, shard_batches
 from components.errors import StepError
 from components.exclusions import IN_DATA, Exclusion, excluded, parse
 from components.files import read_json, sha256_file, write_json
@@ -62,12 +62,12 @@ def certificate(
             f"DVC's cache has no raw documents of before ({before['outs'][RAW]}); expected them until the certificate is made"
         )
     sources = {source.path for source in load_params(root / PARAMS_FILE).ingestion.sources}
-    kept = {row["id"] for row in rows_of(root / RAW, ["id"])}
-    removed = [row for row in rows_of(earlier.folder, NAMES) if is_removed(row, rules, sources, kept)]
+    kept = {row["id"] for row in read_rows(root / RAW, ["id"])}
+    removed = [row for row in read_rows(earlier.folder, NAMES) if is_removed(row, rules, sources, kept)]
     gone = {row["id"] for row in removed}
     curated = earlier_curated(root, before)
     then = {row["id"] for row in curated}
-    now = {row["id"]: row["source"] for row in rows_of(root / CURATED, ["id", "source"])}
+    now = {row["id"]: row["source"] for row in read_rows(root / CURATED, ["id", "source"])}
     content: dict[str, Any] = {
         "format": FORMAT,
         "removed": {
@@ -241,7 +241,7 @@ def _absent(root: Path, found: Mapping[str, Any], rules: list[Exclusion]) -> Che
     removed, where = {entry["id"] for entry in found["removed"]["documents"]} | {*found["removed"]["curated"]}, []
     for folder in (RAW, CURATED, TEXTBOOKS):
         named = rules if folder != TEXTBOOKS else []  # texts of our own may have the same licence
-        for row in rows_of(root / folder, NAMES) if (root / folder).is_dir() else ():
+        for row in read_rows(root / folder, NAMES) if (root / folder).is_dir() else ():
             own = metadata(row)
             if excluded(named, row) or removed & {row["id"], own.get("raw_id"), own.get("seed_document")}:
                 where.append(f"{folder}: {row['id']}")
@@ -297,7 +297,7 @@ def earlier_curated(root: Path, before: Mapping[str, Any]) -> list[Row]:
     folder = cached_folder(root, before["outs"].get(CURATED, "-"))
     if folder is None:
         return []
-    rows = list(rows_of(folder.folder, ["id", "metadata"]))
+    rows = list(read_rows(folder.folder, ["id", "metadata"]))
     folder.close()
     return rows
 
@@ -310,11 +310,6 @@ def metadata(row: Row) -> dict[str, Any]:
     return json.loads(row["metadata"])
 
 
-def rows_of(folder: Path, columns: list[str] | None = None) -> Iterator[Row]:
-    for batch in read_batches(folder, columns):
-        yield from batch.to_pylist()
-
-
 def rebuilt(source: Path, keep: Callable[[Row], bool]) -> str:
     """The digest of a document set after the deletion of rows, written anew."""
     with tempfile.TemporaryDirectory() as folder:
@@ -324,7 +319,7 @@ def rebuilt(source: Path, keep: Callable[[Row], bool]) -> str:
                     for batch in shard_batches(path, DOCUMENT.names):
                         for row in batch.to_pylist():
                             if keep(row):
-                                writer.write(Document(**row | {"metadata": json.loads(row["metadata"])}))
+                                writer.write(document_of(row))
             if number and not writer.rows:
                 for path in place.iterdir():
                     path.unlink()

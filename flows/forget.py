@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.documents import read_rows
 from components.errors import StepError
 from components.exclusions import IN_DATA, Exclusion, excluded
 from components.files import read_json, write_json
@@ -21,7 +22,7 @@ from components.params import PARAMS_FILE, load_params
 from components.running.contents import counted
 from components.running.revision import read_revision
 from flows import certificate, events, run, settings
-from flows.certificate import NAMES, RAW, Check, rows_of
+from flows.certificate import NAMES, RAW, Check
 from flows.definitions import PIPELINE
 from flows.without import add_rules, given_rules
 from flows.workspace import write_params
@@ -69,7 +70,7 @@ def prepare(root: Path, rules: Sequence[Exclusion]) -> dict[str, Any]:
             return kept["before"]
     before = certificate.state(root)
     params = load_params(root / PARAMS_FILE)
-    named = [row for row in rows_of(root / RAW, NAMES) if excluded(rules, row)]
+    named = [row for row in read_rows(root / RAW, NAMES) if excluded(rules, row)]
     sources = {source.path for source in params.ingestion.sources}
     for rule in rules:
         whole = rule.field == "source" and rule.value in sources

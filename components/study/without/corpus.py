@@ -10,11 +10,11 @@
 
 import json
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.documents import GENERATED, Document, DocumentWriter, read_batches
+from components.documents import GENERATED, Document, DocumentWriter, document_of, read_rows
 from components.errors import StepError
 from components.exclusions import FAMILIES, Exclusion, excluded, rules_of
 from components.files import atomic_directory
@@ -83,7 +83,7 @@ class Cut:
         curated = self.inputs["curated"]
         if self.raw:
             gone, curated = self._curate_again(params)
-        known = {row["id"] for row in rows_of(self.inputs["curated"], ["id"])}
+        known = {row["id"] for row in read_rows(self.inputs["curated"], ["id"])}
         kin = HeldOutKin(self.inputs["curated"], self.held_out) if self.raw else None
 
         def keep_curated(row: Row) -> Document | None:
@@ -121,8 +121,8 @@ class Cut:
                 write_params(params.model_copy(update={"ingestion": read}), self.scratch),
             )
         write(self.scratch / "raw", base, lambda row: None if excluded(rest, row) else document_of(row))
-        kept = {row["id"] for row in rows_of(self.scratch / "raw", ["id"])}
-        gone = {row["id"] for row in rows_of(self.inputs["raw"], ["id"])} - kept
+        kept = {row["id"] for row in read_rows(self.scratch / "raw", ["id"])}
+        gone = {row["id"] for row in read_rows(self.inputs["raw"], ["id"])} - kept
         if not gone:
             raise StepError(f"{' and '.join(map(str, self.raw))}: no raw document is named so; correct it")
         curated = self.scratch / ("curated" if kept else "raw")  # an empty set stays one
@@ -130,7 +130,7 @@ class Cut:
         words += ["--ledger", str(self.scratch / "ledger.parquet"), "--work", str(self.scratch / "work")]
         if kept:
             run_step("curation", words, write_params(params.model_copy(update={"ingestion": own}), self.scratch))
-        for row in rows_of(self.inputs["curated"], ["id", "text", "metadata"]):
+        for row in read_rows(self.inputs["curated"], ["id", "text", "metadata"]):
             if {row["id"], json.loads(row["metadata"]).get("raw_id")} & gone:
                 gone.add(row["id"])
                 self._count(row["text"])
@@ -171,19 +171,10 @@ class Cut:
         self.characters += len(text) - left
 
 
-def rows_of(folder: Path, columns: list[str] | None = None) -> Iterator[Row]:
-    for batch in read_batches(folder, columns):
-        yield from batch.to_pylist()
-
-
-def document_of(row: Row) -> Document:
-    return Document(**row | {"metadata": json.loads(row["metadata"])})
-
-
 def write(target: Path, source: Path, keep: Callable[[Row], Document | None]) -> int:
     """Write what `keep` returns for the documents of a set; returns their number."""
     with DocumentWriter(target) as writer:
-        for row in rows_of(source):
+        for row in read_rows(source):
             if document := keep(row):
                 writer.write(document)
     return writer.rows
