@@ -26,6 +26,7 @@ from components.params.housekeeping import HousekeepingParams
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
 from components.params.section import Section
 from components.params.synthesis import SynthesisParams
+from components.params.tuning import TuningParams
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("profiles")
@@ -54,6 +55,7 @@ class Params(Section):
     study: StudyParams = StudyParams()
     ablation: AblationParams = AblationParams()
     without: WithoutParams = WithoutParams()
+    tuning: TuningParams = TuningParams()
     housekeeping: HousekeepingParams = HousekeepingParams()
 
 
