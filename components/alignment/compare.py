@@ -63,7 +63,7 @@ def exams(names: Sequence[str], folders: Sequence[Path]) -> list[tuple[str, Row]
         if not examples:
             raise StepError(f"{folder}: no accuracies; expected scores of components.benchmarking --suite exam")
         found.append(examples)
-    rows = []
+    rows: list[tuple[str, Row]] = []
     for name, examples in zip(names, found, strict=False):
         families: dict[str, list[float]] = {}
         for (family, _), (value, _) in examples.items():
