@@ -52,25 +52,25 @@ def fit_tuned_lens(model: Phi, batches: Iterable[Tensor]) -> TunedLens:
     sums: AffineSums | None = None
     for tokens in batches:
         streams = residuals(model, tokens).flatten(1, -2)
-        sums = sums or AffineSums(len(streams), streams.shape[-1], streams.shape[-1])
+        sums = sums or AffineSums(len(streams), streams.shape[-1], streams.shape[-1], streams.device)
         sums.add(streams, streams[-1:])
     if sums is None:
         raise ValueError("no tokens were given to fit a lens")
     weights, biases = sums.solve(RIDGE)
-    weights[-1], biases[-1] = torch.eye(weights.shape[-1]), 0.0
+    weights[-1], biases[-1] = torch.eye(weights.shape[-1], device=weights.device), 0.0
     return TunedLens(weights, biases)
 
 
 class AffineSums:
     """Least squares y = x W + b from batches, for several pairs of x and y at once, in float64."""
 
-    def __init__(self, maps: int, inputs: int, outputs: int) -> None:
-        self.xx = torch.zeros(maps, inputs + 1, inputs + 1, dtype=torch.float64)
-        self.xy = torch.zeros(maps, inputs + 1, outputs, dtype=torch.float64)
+    def __init__(self, maps: int, inputs: int, outputs: int, device: torch.device | None = None) -> None:
+        self.xx = torch.zeros(maps, inputs + 1, inputs + 1, dtype=torch.float64, device=device)
+        self.xy = torch.zeros(maps, inputs + 1, outputs, dtype=torch.float64, device=device)
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Points x (maps, n, inputs) and y (maps or 1, n, outputs)."""
-        ones = torch.cat((x.double(), torch.ones(*x.shape[:2], 1, dtype=torch.float64)), dim=-1)
+        ones = torch.cat((x.double(), torch.ones(*x.shape[:2], 1, dtype=torch.float64, device=x.device)), dim=-1)
         self.xx += ones.transpose(1, 2) @ ones
         self.xy += ones.transpose(1, 2) @ y.double()
 

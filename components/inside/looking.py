@@ -40,34 +40,58 @@ def look(
     Raises:
         StepError: the prompt is empty or too long, or the model lacks what is to be switched off.
     """
-    tokens = torch.as_tensor(ids)[None]
+    tokens = torch.as_tensor(ids, device=model.embed.weight.device)[None]
     patterns: list[Tensor] = []
     with ExitStack() as stack:
         stack.enter_context(switched_off(model, off, old))
         for block in model.blocks:
             _record_pattern(block, patterns, stack)
-        streams = record_residual(model, stack)
+        given = _record_arguments(model, stack)
         logits = model(tokens)[0]
-    return Looked(logits, torch.cat(streams), torch.stack(patterns))
+    return Looked(logits, torch.cat([stream for stream, *_ in given]), torch.stack(patterns))
 
 
-def record_residual(model: Phi, stack: ExitStack) -> list[Tensor]:
-    """A list that gets the stream (B, T, D) before each block and after the last, when the model runs; until `stack` is
-    closed."""
-    streams: list[Tensor] = []
-    for module in (*model.blocks, model.final_norm):
-        hook = module.register_forward_pre_hook(lambda _, arguments: streams.append(arguments[0]))
-        stack.callback(hook.remove)
-    return streams
+class Recorded(NamedTuple):
+    """A run of a batch: the stream before each block and after the last, (layers + 1, B, T, D), and what all blocks share."""
+
+    streams: Tensor
+    surroundings: tuple[Any, ...]
 
 
 @torch.no_grad()
+def record(model: Phi, tokens_BT: Tensor) -> Recorded:
+    """Run a batch and record its stream."""
+    with ExitStack() as stack:
+        arguments = _record_arguments(model, stack)
+        model.hidden(tokens_BT)
+    return Recorded(torch.stack([stream for stream, *_ in arguments]), tuple(arguments[0][1:3]))
+
+
+@torch.no_grad()
+def continued(model: Phi, recorded: Recorded, layer: int, stream_BTD: Tensor | None = None) -> Tensor:
+    """Final hidden states (B, T, D) from the recorded stream before block `layer`, or from another stream there.
+
+    With something off in that block or later it is the same as a whole run with it off, for less work.
+    """
+    stream = recorded.streams[layer] if stream_BTD is None else stream_BTD
+    for block in list(model.blocks)[layer:]:
+        stream = block(stream, *recorded.surroundings)
+    return model.final_norm(stream)
+
+
 def residuals(model: Phi, tokens_BT: Tensor) -> Tensor:
     """The stream before each block and after the last, (layers + 1, B, T, D)."""
-    with ExitStack() as stack:
-        streams = record_residual(model, stack)
-        model.hidden(tokens_BT)
-    return torch.stack(streams)
+    return record(model, tokens_BT).streams
+
+
+def _record_arguments(model: Phi, stack: ExitStack) -> list[tuple[Any, ...]]:
+    """A list that gets what each block and the final norm are given, stream first, when the model runs; until `stack` is
+    closed."""
+    given: list[tuple[Any, ...]] = []
+    for module in (*model.blocks, model.final_norm):
+        hook = module.register_forward_pre_hook(lambda _, arguments: given.append(arguments))
+        stack.callback(hook.remove)
+    return given
 
 
 def _record_pattern(block: Any, patterns: list[Tensor], stack: ExitStack) -> None:
@@ -91,5 +115,5 @@ def attention_pattern(block: Block, qkv_BTX: Tensor, rotary: Rotary) -> Tensor:
     qk = qkv_BTX.view(batch, length, 3, heads, head_dim)[:, :, :2]
     q, k = rotate(qk, rotary).transpose(1, 3).unbind(2)  # each (B, H, T, K)
     scores = q @ k.transpose(-1, -2) * head_dim**-0.5
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)
+    future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
     return scores.masked_fill(future, -torch.inf).softmax(-1)

@@ -1,11 +1,12 @@
 """Questions of an exam with what a model, some of whose parts may be off, makes of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from components.errors import StepError
 from components.files import read_json
 from components.phi.model import Phi
+from components.results.statistics import bits_per_byte
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,10 +80,21 @@ def _question(row: Mapping[str, Any], prompt: str, tokenizer: "Tokenizer") -> Qu
 
 def log_probabilities(model: Phi, questions: Sequence[Question], size: int = BATCH) -> list[list[float]]:
     """Log-probability in nats of each choice of each question, given its prompt; `size` as for `batches_of`."""
+    found: dict[int, list[float]] = {}
     with torch.no_grad():
-        return [
-            found for batch in batches_of(questions, size) for found in batch.scores(model.hidden(batch.tokens), model)
-        ]
+        for batch in batches_of(questions, size, model.embed.weight.device):
+            found |= zip(batch.numbers, batch.scores(model.hidden(batch.tokens), model), strict=True)
+    return [found[number] for number in range(len(questions))]
+
+
+def answers(
+    questions: Sequence[Question], log_probabilities: Sequence[Sequence[float]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each question: bits per byte of the right answer, and its probability among the choices; float64 each."""
+    right = [row[question.answer] for question, row in zip(questions, log_probabilities, strict=True)]
+    totals = [np.logaddexp.reduce(row) for row in log_probabilities]
+    bits = bits_per_byte(right, [question.choices[question.answer] for question in questions])
+    return bits, np.exp(np.array(right) - np.array(totals))
 
 
 @dataclass(frozen=True)
@@ -89,52 +102,58 @@ class QuestionBatch:
     """Distinct inputs of some questions, padded on the right, and where each choice's tokens are predicted.
 
     Attributes:
+        numbers: of the questions, as they were given.
         tokens: int64 (B, T).
         choices: for each question and choice: its row, first position, and tokens to predict.
     """
 
+    numbers: tuple[int, ...]
     tokens: Tensor
     choices: tuple[tuple[tuple[int, int, tuple[int, ...]], ...], ...]
 
     def scores(self, hidden_BTD: Tensor, model: Phi) -> list[list[float]]:
-        """Log-probability of each choice, from the last hidden states."""
+        """Log-probability of each choice, from the final hidden states."""
         parts = [part for question in self.choices for part in question]
         rows = torch.tensor([row for row, _, ids in parts for _ in ids])
         places = torch.tensor([first + i for _, first, ids in parts for i in range(len(ids))])
         targets = torch.tensor([token for _, _, ids in parts for token in ids])
         distinct, index = torch.unique(torch.stack((rows, places)), dim=1, return_inverse=True)
-        logits = model.head(hidden_BTD[distinct[0], distinct[1]])
+        logits = (
+            model.head(hidden_BTD[distinct[0].to(hidden_BTD.device), distinct[1].to(hidden_BTD.device)]).float().cpu()
+        )
         chosen = logits[index, targets] - logits.logsumexp(-1)[index]
         owner = torch.tensor([number for number, (_, _, ids) in enumerate(parts) for _ in ids])
-        sums = torch.zeros(len(parts)).index_add_(0, owner, chosen.float()).tolist()
+        sums = torch.zeros(len(parts)).index_add_(0, owner, chosen).tolist()
         found = iter(sums)
         return [[next(found) for _ in question] for question in self.choices]
 
 
-def batches_of(questions: Iterable[Question], size: int = BATCH) -> Iterator[QuestionBatch]:
-    """Batches of about `size` distinct inputs, in the order of the questions."""
-    waiting: list[Question] = []
+def batches_of(
+    questions: Sequence[Question], size: int = BATCH, device: torch.device | None = None
+) -> Iterator[QuestionBatch]:
+    """Batches of about `size` distinct inputs, those of similar length together."""
+    waiting: list[int] = []
     inputs = 0
-    for question in questions:
-        waiting.append(question)
-        inputs += len({ids[:-1] for ids in question.tokens})
+    for number in sorted(range(len(questions)), key=lambda n: max(map(len, questions[n].tokens))):
+        waiting.append(number)
+        inputs += len({ids[:-1] for ids in questions[number].tokens})
         if inputs >= size:
-            yield _batch(waiting)
+            yield _batch(questions, waiting, device)
             waiting, inputs = [], 0
     if waiting:
-        yield _batch(waiting)
+        yield _batch(questions, waiting, device)
 
 
-def _batch(questions: Sequence[Question]) -> QuestionBatch:
+def _batch(questions: Sequence[Question], numbers: list[int], device: torch.device | None) -> QuestionBatch:
     rows: dict[tuple[int, ...], int] = {}
     choices = tuple(
         tuple(
-            (rows.setdefault(ids[:-1], len(rows)), question.context - 1, ids[question.context :])
-            for ids in question.tokens
+            (rows.setdefault(ids[:-1], len(rows)), questions[n].context - 1, ids[questions[n].context :])
+            for ids in questions[n].tokens
         )
-        for question in questions
+        for n in numbers
     )
     tokens = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
     for ids, row in rows.items():
         tokens[row, : len(ids)] = torch.tensor(ids)
-    return QuestionBatch(tokens, choices)
+    return QuestionBatch(tuple(numbers), tokens.to(device), choices)

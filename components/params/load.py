@@ -16,6 +16,7 @@ from components.params.data import EngineParams, IngestionParams, TokenizationPa
 from components.params.evaluation import (
     AblationParams,
     BenchmarkingParams,
+    InterpretationParams,
     PromotionParams,
     ReportingParams,
     StudyParams,
@@ -48,6 +49,7 @@ class Params(Section):
     training: TrainingParams = TrainingParams()
     transfer: TransferParams = TransferParams()
     benchmarking: BenchmarkingParams = BenchmarkingParams()
+    interpretation: InterpretationParams = InterpretationParams()
     reporting: ReportingParams = ReportingParams()
     promotion: PromotionParams = PromotionParams()
     study: StudyParams = StudyParams()
