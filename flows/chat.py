@@ -109,7 +109,16 @@ def _piped(talk: "Conversation") -> None:
 
 
 def _passages(model: "TextModel") -> "list[Passage]":
-    """Held-out texts of the run that made a model, or else of the project.
+    passages, own = passages_of(model, READY)
+    if not own:
+        name = printable(model.folder.name)
+        print(f"({name} was not trained on this data split, so it may have seen these texts)", file=sys.stderr)
+    return passages
+
+
+def passages_of(model: "TextModel", count: int) -> "tuple[list[Passage], bool]":
+    """Held-out texts of the run that made a model, or else of the project; and whether the model was trained on the other
+    part of that data.
 
     Raises:
         StepError: there are no tokens.
@@ -123,10 +132,8 @@ def _passages(model: "TextModel") -> "list[Passage]":
     if place is None:
         raise StepError("there is no held-out text: data/tokens does not exist; run `make run` first")
     tokens = Tokens.open(place / "data" / "tokens")
-    if read_lineage(model.folder).get("tokens_fingerprint") != tokens.manifest.fingerprint:
-        name = printable(model.folder.name)
-        print(f"({name} was not trained on this data split, so it may have seen these texts)", file=sys.stderr)
-    return held_out_passages(tokens, READY)
+    trained_on = read_lineage(model.folder).get("tokens_fingerprint")
+    return held_out_passages(tokens, count), trained_on == tokens.manifest.fingerprint
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -41,6 +41,12 @@ def find_model(name: str, root: Path) -> Path:
     return _aliased(name, root)
 
 
+def known_models(root: Path) -> list[str]:
+    """Names of the models of all runs: the usual ones first."""
+    names = _trained(root)
+    return [name for name in NAMED if name in names] + sorted(names.keys() - set(NAMED))
+
+
 def _last(root: Path) -> Path | None:
     """The model of the last run that made one; a run in progress only counts without another."""
 

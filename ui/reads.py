@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from components.errors import StepError
 from components.params import load_params, profile_names
 from flows.client import (
     Curve,
@@ -29,10 +30,13 @@ from flows.client import (
     project_root,
 )
 from flows.client import corpus as data
+from flows.client import exam as questions
 from flows.client import schedules as planned
 from flows.client.acts import Act
 from flows.client.acts import latest as latest_acts
 from flows.client.corpus import Corpus
+from flows.client.exam import Question
+from flows.client.playground import Playground, known_models
 from flows.client.registry import Registry, State
 from flows.client.schedules import Schedule
 from flows.client.values import MLFLOW, PREFECT
@@ -41,6 +45,7 @@ from ui.health import Health
 TIMEOUT_S = 3.0  # of each request: longer, and a person believes that the page is broken
 COMMAND_S = 180  # patience with a command that only reads
 NOW, SOON = 1.0, 5.0  # seconds for which an answer is kept: what a person watches, and lists
+LEAST = 8  # tokens of a passage; shorter ones of ordinary language stand in every corpus
 LEADERBOARD = "report/leaderboard.json"
 REPORT_PATH = "phiforge-report"  # of the panel's server: then the record, and the page that it stored
 CURVES = ("loss", "validation_loss", "learning_rate", "gradient_norm", "tokens_per_second")
@@ -63,6 +68,62 @@ def records() -> Records:
 def registry() -> Registry:
     """MLflow's registry. Ask it through `champions`."""
     return Registry()
+
+
+@st.cache_resource
+def playground() -> Playground:
+    """The worker that holds models; it starts when it is first asked, and ends with this process."""
+    return Playground()
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def models() -> list[str]:
+    """Names of the models of all runs."""
+    return known_models(project_root())
+
+
+@st.cache_data(ttl=60, max_entries=20, show_spinner=False)
+def ready_prompts(model: str) -> list[tuple[str, str]]:
+    """Prompts for a model, with what each is: held-out texts, and questions of the exam."""
+    try:
+        passages = playground().one("prompts", model=model)["passages"]
+    except StepError:  # no held-out text on this machine
+        passages = []
+    asked = exam()
+    some = asked[:: max(1, len(asked) // 8)][:8]
+    shown = [(f"Exam, {one.task.replace('_', ' ')}", one.prompt) for one in some]
+    return [(passage["kind"].capitalize(), passage["prompt"]) for passage in passages[:8]] + shown
+
+
+@st.cache_data(ttl=300, max_entries=20, show_spinner=False)
+def about_model(model: str) -> dict[str, Any]:
+    """Its parameters, layers, heads, width and positions.
+
+    Raises:
+        StepError: there is no such model.
+    """
+    return playground().one("about", model=model)
+
+
+def exam() -> list[Question]:
+    """The questions of the latest run's exam with the models' answers; none without an exam."""
+    place = questions.latest(project_root())
+    return [] if place is None else _exam(place, questions.changed(place))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _exam(place: Path, changed: int) -> list[Question]:
+    return questions.questions(place)
+
+
+@st.cache_data(ttl=60, max_entries=200, show_spinner=False)
+def spans(model: str, text: str, least: int = LEAST) -> dict[str, Any]:
+    """Passages of a text, of at least so many tokens, that stand in a model's training tokens.
+
+    Raises:
+        StepError: its tokens are not on this machine.
+    """
+    return playground().one("spans", model=model, text=text, least=least)["traced"]
 
 
 HEALTH = Health({PREFECT: lambda: runs().ready(), MLFLOW: lambda: records().parents()})

@@ -197,6 +197,23 @@ class WithoutParams(Section):
         return self
 
 
+class InterpretationParams(Section):
+    """How thoroughly the larger model is opened: docs/inside.md."""
+
+    held_out_tokens: int = Field(
+        8192,
+        ge=1,
+        description="Maximum number of held-out tokens to measure on; lenses and maps are fitted on twice as many others",
+    )
+    questions: int = Field(
+        10, ge=1, description="Maximum number of exam questions per family asked with each block or head switched off"
+    )
+    heads: bool = Field(
+        True,
+        description="Also switch off each attention head alone; false measures blocks only, for models with many heads",
+    )
+
+
 class ReportingParams(Section):
     registered_model: str = Field(
         "phiforge",

@@ -16,6 +16,7 @@ from components.params.data import EngineParams, IngestionParams, TokenizationPa
 from components.params.evaluation import (
     AblationParams,
     BenchmarkingParams,
+    InterpretationParams,
     PromotionParams,
     ReportingParams,
     StudyParams,
@@ -25,6 +26,7 @@ from components.params.housekeeping import HousekeepingParams
 from components.params.models import LARGE, SMALL, ModelParams, TrainingParams, TransferParams
 from components.params.section import Section
 from components.params.synthesis import SynthesisParams
+from components.params.tuning import TuningParams
 
 PARAMS_FILE = Path("params.yaml")
 PROFILES = Path("profiles")
@@ -47,11 +49,13 @@ class Params(Section):
     training: TrainingParams = TrainingParams()
     transfer: TransferParams = TransferParams()
     benchmarking: BenchmarkingParams = BenchmarkingParams()
+    interpretation: InterpretationParams = InterpretationParams()
     reporting: ReportingParams = ReportingParams()
     promotion: PromotionParams = PromotionParams()
     study: StudyParams = StudyParams()
     ablation: AblationParams = AblationParams()
     without: WithoutParams = WithoutParams()
+    tuning: TuningParams = TuningParams()
     housekeeping: HousekeepingParams = HousekeepingParams()
 
 

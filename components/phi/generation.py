@@ -1,7 +1,7 @@
 """Text generation: sampling of the next token, and the loop around it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,7 @@ def stream(
     max_new_tokens: int,
     sampling: Sampling = GREEDY,
     end_tokens: Sequence[int] | None = None,
+    seen: Callable[[Tensor], None] = lambda logits_BV: None,
 ) -> Iterator[Tensor]:
     """The next tokens of prompts, each (B,), as soon as they are chosen, until every sequence has ended.
 
@@ -59,6 +60,7 @@ def stream(
     Args:
         tokens_BT: prompts of equal length.
         end_tokens: tokens that end a sequence; None = the end-of-text token of the model's configuration.
+        seen: called with the logits (B, V) before each token is chosen.
 
     Raises:
         StepError: `max_new_tokens` is negative, or as `Phi.hidden`.
@@ -71,6 +73,7 @@ def stream(
     cache = KVCache(min(tokens_BT.shape[1] + max_new_tokens, model.config.max_position_embeddings))
     for _ in range(max_new_tokens):
         logits_BV = model.head(_last_states(model, tokens_BT, cache))
+        seen(logits_BV)
         following = choose(logits_BV, sampling.temperature, sampling.top_k, sampling.top_p, draws)
         following = torch.where(ended, tokens_BT[:, -1], following)
         ended = ended | torch.isin(following, ends)

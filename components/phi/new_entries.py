@@ -4,7 +4,7 @@ Growth writes `state/new_parameters.safetensors` into the checkpoint: for every 
 and which columns are new. An entry of a matrix is new if its row or its column is new.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +22,9 @@ from components.phi.weights import (
     stack,
     state_shapes,
 )
+
+NEW, COPIED = "new", "copied"
+BLOCKS, HEADS, UNITS, WIDTH = "inserted_blocks", "new_heads", "new_units", "new_width"
 
 
 class NewEntries:
@@ -76,3 +79,49 @@ def new_entries(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     rows = {name.removesuffix(".rows"): mask for name, mask in masks.items() if name.endswith(".rows")}
     columns = {name: masks[f"{name}.columns"] for name in rows if f"{name}.columns" in masks}
     return {name: new[:, None] | columns[name] if name in columns else new for name, new in rows.items()}
+
+
+def groups_of(new_parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Groups of entries by name: all new ones and all copied ones, then the new ones by place.
+
+    Each new entry has one place: inserted blocks, else new heads and head dimensions, else new feed-forward units, else the
+    wider residual stream.
+
+    Args:
+        new_parameters: the content of `state/new_parameters.safetensors`.
+    """
+    new, places = new_entries(new_parameters), {}
+    inserted = _inserted(new_parameters)
+    for name in new:
+        rows, columns = new_parameters[f"{name}.rows"], new_parameters.get(f"{name}.columns")
+        places[name] = _places(name, new[name], rows, columns, _block(name) in inserted)
+    yield NEW, new
+    yield COPIED, {name: ~mask for name, mask in new.items()}
+    for place in (BLOCKS, HEADS, UNITS, WIDTH):
+        yield place, {name: places[name].get(place, torch.zeros_like(new[name])) for name in new}
+
+
+def _inserted(new_parameters: Mapping[str, Tensor]) -> set[str]:
+    """Numbers of the blocks in which every row of every tensor is new."""
+    rows = {name: mask for name, mask in new_parameters.items() if ".layers." in name and name.endswith(".rows")}
+    return {_block(name) for name in rows} - {_block(name) for name, mask in rows.items() if not mask.all()}
+
+
+def _block(name: str) -> str:
+    """The number of the block that a tensor belongs to."""
+    return name.rpartition("layers.")[2].partition(".")[0]
+
+
+def _places(name: str, new: Tensor, rows: Tensor, columns: Tensor | None, inserted: bool) -> dict[str, Tensor]:
+    """A tensor's new entries by place."""
+    if inserted:
+        return {BLOCKS: new}
+    place = HEADS if "self_attn" in name else UNITS if ".mlp." in name else WIDTH
+    if place == WIDTH:
+        return {WIDTH: new}
+    written = "self_attn.dense" in name or "mlp.fc2" in name  # the tensor reads heads or units, and writes the stream
+    if columns is None:
+        own = torch.zeros_like(new) if written else rows
+    else:
+        own = (columns[None, :] if written else rows[:, None]).expand_as(new)
+    return {place: own, WIDTH: new & ~own}

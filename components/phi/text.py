@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from components.errors import StepError
 from components.phi import checkpoint
@@ -28,11 +29,13 @@ class Wish:
         max_tokens: maximum tokens of the answer.
         sampling: how each token is chosen; greedy by default.
         stop: strings that end the answer, without being part of it.
+        alternatives: how many of the likeliest tokens each step remembers; 0 = no steps are remembered.
     """
 
     max_tokens: int = 128
     sampling: Sampling = field(default_factory=Sampling)
     stop: tuple[str, ...] = ()
+    alternatives: int = 0
 
     def __post_init__(self) -> None:
         """Raises StepError for an impossible value."""
@@ -42,11 +45,27 @@ class Wish:
             raise StepError("a stop string is empty; expected at least one character, or leave it out")
 
 
+@dataclass
+class Step:
+    """A generated token.
+
+    Attributes:
+        text: what it adds to the text; empty for the first bytes of a character, which the last one adds.
+        probability: the model's own, at temperature 1.
+        likeliest: the likeliest tokens in its place, as text with probability, in descending order.
+    """
+
+    text: str
+    probability: float
+    likeliest: list[tuple[str, float]]
+
+
 class Answer:
     """The continuation of one prompt, generated while it is iterated over.
 
     Attributes:
         text: the text so far.
+        steps: the tokens so far, with `Wish.alternatives`; a stop string may cut their text.
         tokens: number of generated tokens.
         forgotten: tokens at the beginning that the model no longer saw at the end, since prompt and answer are longer
             than its positions.
@@ -54,6 +73,7 @@ class Answer:
 
     def __init__(self, model: "TextModel", prompt: str, wish: Wish) -> None:
         self.text, self.tokens = "", 0
+        self.steps: list[Step] = []
         self._model, self._wish, self._ids = model, wish, model.encode(prompt)
 
     @property
@@ -73,12 +93,28 @@ class Answer:
         # It needs the prompt's tokens, since some tokenizers write a blank between two words but not before the first.
         decoder = DecodeStream(ids=self._ids, skip_special_tokens=True)
         wish, prompt = self._wish, torch.tensor([self._ids])
-        for token in stream(self._model.phi, prompt, wish.max_tokens, wish.sampling, end_tokens=ends):
+        logits = torch.empty(0)
+
+        def look(logits_BV: Tensor) -> None:
+            nonlocal logits
+            logits = logits_BV[0]
+
+        for token in stream(self._model.phi, prompt, wish.max_tokens, wish.sampling, end_tokens=ends, seen=look):
             self.tokens += 1
             if int(token) in ends:
                 return
-            if piece := decoder.step(tokenizer, int(token)):
+            piece = decoder.step(tokenizer, int(token)) or ""
+            if wish.alternatives:
+                self.steps.append(self._step(piece, int(token), logits))
+            if piece:
                 yield piece
+
+    def _step(self, piece: str, token: int, logits_V: Tensor) -> Step:
+        probabilities = logits_V.float().softmax(-1)
+        likeliest = probabilities.topk(min(self._wish.alternatives, len(probabilities)))
+        texts = (self._model.tokenizer.decode([int(number)], skip_special_tokens=False) for number in likeliest.indices)
+        named = list(zip(texts, map(float, likeliest.values), strict=True))
+        return Step(piece, float(probabilities[token]), named)
 
 
 @dataclass(frozen=True)

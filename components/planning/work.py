@@ -13,6 +13,7 @@ from components.phi.memory import Memory, estimate
 
 Amounts = Mapping[str, float]
 EXERCISE_BYTES, CHAPTER_BYTES = 90, 850  # about 26 and 250 tokens
+WHOLE_PASSES, QUESTION_TOKENS = 15, 1500  # of interpretation; tokens of one question of each family with its choices
 FORWARD = 1 / 3  # of the FLOPs of a training step
 TRAINED = {"train_small": "small", "train_large": "large", "train_control": "large"}
 SCORED = {
@@ -103,6 +104,7 @@ def amounts(params: Params, text_bytes: float) -> dict[str, Amounts]:
         },
         "grow": {"weights": model_of(params, "large").parameters / 1e6},
         **{stage: scoring(model_of(params, section), params) for stage, section in SCORED.items()},
+        "interpret": interpreting(model_of(params, "large"), params),
         "report": {},
     }
     return {stage: {"run": 1.0, **named} for stage, named in (data | models).items()}
@@ -137,6 +139,17 @@ def training(model: Model, params: Params, carried: bool) -> dict[str, float]:
         "calls": micro * shape.num_hidden_layers / 1e3,
         "updates": steps * model.parameters / 1e9,
         "footprint": memory(model, params, "cpu", carried).total / 1e9,
+        "weights": model.parameters / 1e6,
+    }
+
+
+def interpreting(model: Model, params: Params) -> dict[str, float]:
+    """The amounts of opening a model: a pass without each block and head, from there on, and some whole passes."""
+    shape, settings = model.shape, params.interpretation
+    parts = shape.num_hidden_layers * (1 + settings.heads * shape.num_attention_heads)
+    tokens = settings.held_out_tokens + settings.questions * QUESTION_TOKENS
+    return {
+        "passes": 2.0 * shape.matmul_parameters() * tokens * (WHOLE_PASSES + parts / 2) / 1e12,
         "weights": model.parameters / 1e6,
     }
 

@@ -16,6 +16,7 @@ COMMAND = Command(
         Argument("curves", "curves of components.training (NAME.csv)", required=False, many=True),
         Argument("transfer", "transfer.json of components.transfer", required=False),
         Argument("model", "checkpoint directory of the model to describe", required=False),
+        Argument("interpretation", "figures of components.interpretation on that model", required=False),
         Argument("ingestion", "summary of components.ingestion: documents read", required=False),
         Argument("curation", "summary of components.curation: documents kept and dropped", required=False),
         Argument("tokenization", "summary of components.tokenization: training tokens by kind", required=False),

@@ -142,6 +142,7 @@ class Case:
         lineage, config: of its checkpoint.
         notes: step and warning, from the steps that made the data.
         set_back: scores of the subject on the exam with the entries that growth added set back to their start.
+        inside: what components.interpretation found in the subject.
     """
 
     models: tuple[Evidence, ...]
@@ -151,6 +152,7 @@ class Case:
     config: dict[str, Any] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
     set_back: Scores | None = None
+    inside: dict[str, Any] | None = None
 
     def model(self, name: str) -> Evidence | None:
         return next((m for m in self.models if m.name == name), None)

@@ -14,16 +14,18 @@ from components.results.pages import render
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
-def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: list[tuple[str, str]]) -> str:
+def html_page(
+    case: Case, board: dict[str, Any], figure: Path | None, inside: Path | None, places: list[tuple[str, str]]
+) -> str:
     """The page as HTML.
 
     Args:
         case: the evidence.
         board: the leaderboard.
-        figure: PNG to include; None without a chart.
+        figure: PNG of the losses to include; None without a chart.
+        inside: PNG of what was found inside the model; None without it.
         places: names of results and their paths.
     """
-    image = base64.b64encode(figure.read_bytes()).decode() if figure else ""
     found = tables(case, board)
     return render(
         TEMPLATE,
@@ -37,9 +39,14 @@ def html_page(case: Case, board: dict[str, Any], figure: Path | None, places: li
         tables=[*found[1:], *standings_tables(board), *suite_tables(board, case)],
         published=published_table(board),
         sources=sources(board),
-        image=image,
+        image=_inline(figure),
+        inside=_inline(inside),
         places=places,
     )
+
+
+def _inline(figure: Path | None) -> str:
+    return base64.b64encode(figure.read_bytes()).decode() if figure else ""
 
 
 def _sample(sample: dict[str, Any]) -> dict[str, Any]:

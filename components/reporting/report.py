@@ -10,6 +10,7 @@ from components.reporting.card import model_card
 from components.reporting.comparison import compare
 from components.reporting.evidence import Case
 from components.reporting.figure import draw
+from components.reporting.inside import draw_inside, read_inside
 from components.reporting.leaderboard import leaderboard, summary
 from components.reporting.own_text import own_text, text_figures
 from components.reporting.page import html_page
@@ -17,15 +18,16 @@ from components.reporting.reading import read_case, read_notes
 from components.reporting.tables import markdown
 from components.reporting.words import sentences
 from components.running.cli import Paths
-from components.tracking import Tracker
+from components.tracking import Tracker, weights_sha256
 
+INSIDE = "inside.png"
 WARNING = ("curation", "tokenization")  # steps with warnings for people in their summaries
 
 
 def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict[str, Any]:
-    """Write leaderboard.json, leaderboard.md, convergence.png, index.html and model_card.md.
+    """Write leaderboard.json, leaderboard.md, convergence.png, inside.png, index.html and model_card.md.
 
-    Without a curve there is no chart, without a checkpoint no model card.
+    Without a curve there is no first chart, without an interpretation no second, without a checkpoint no model card.
 
     Returns:
         flat figures for `dvc metrics`.
@@ -36,6 +38,9 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     others = (inputs.get(name) for name in ("training", "curves", "transfer", "model", "set_back"))
     case = read_case(inputs["scores"], *others)
     case = replace(case, notes=read_notes([path for step in WARNING if (path := inputs.get(step))]))
+    if path := inputs.get("interpretation"):
+        weights = weights_sha256(inputs["model"]) if inputs.get("model") else None
+        case = replace(case, inside=read_inside(path, weights))
     facts = own_text(inputs, case)
     text = facts | {"sentences": sentences(facts, case.subject)}
     board = leaderboard(case, compare(case)) | {"text": text}
@@ -51,7 +56,10 @@ def write_report(folder: Path, case: Case, board: dict[str, Any], name: str, pla
     (folder / "leaderboard.md").write_text(markdown(case, board), encoding="utf-8")
     figure = folder / "convergence.png"
     drawn = draw(case, figure)
-    page = html_page(case, board, figure if drawn else None, places)
+    opened = folder / INSIDE
+    if case.inside:
+        draw_inside(case.inside, opened)
+    page = html_page(case, board, figure if drawn else None, opened if case.inside else None, places)
     (folder / "index.html").write_text(page, encoding="utf-8")
     if case.config:
         (folder / "model_card.md").write_text(model_card(case, board, name), encoding="utf-8")

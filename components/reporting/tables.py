@@ -13,6 +13,7 @@ from components.reporting.beside import (
 )
 from components.reporting.comparison import CONTROL, LARGE
 from components.reporting.evidence import Accuracy, Case
+from components.reporting.inside import GROUPS, inside_tables
 from components.reporting.words import text_markdown
 from components.results.comparability import NATS
 from components.results.power import LEGEND, error_words, score_words
@@ -20,14 +21,6 @@ from components.results.tables import Table
 
 DASH = "-"
 CHAMPION = "`python -m flows.champion` shows which version in the registry is the champion."
-GROUPS = (
-    "new",
-    "copied",
-    "inserted_blocks",
-    "new_heads",
-    "new_units",
-    "new_width",
-)  # of training's shares, in reading order
 REWORDED = (
     "Exam questions in wordings that no training text has, and two questions in one (composition). These scores are not "
     "part of any other mean. "
@@ -50,6 +43,7 @@ def tables(case: Case, board: dict[str, Any]) -> list[Table]:
         _accuracy_table("Exam by task", case, "tasks"),
         _accuracy_table("Exam in held-out wordings and compositions, by category", case, "reworded", REWORDED),
         exam_overlap_table(case),
+        *inside_tables(case.inside),
     ]
     return [table for table in found if table.rows]
 

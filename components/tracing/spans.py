@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from components.tracing.states import integers
 
 KEPT = "tracing"  # in `.phiforge`
 LARGE = "large"
+ABOUT = ("license", "created_by", "educational_value")  # of a document
 LEAST = 8  # tokens; shorter spans of ordinary language stand in every corpus
 SMALL_VOCABULARY = 2**16  # tokengrams reads tokens as uint16 up to this size, as uint32 above
 
@@ -43,51 +45,106 @@ class Span(NamedTuple):
 
 
 def longest_spans(project: Project, text: str, model: str = "", shown: int = 5, least: int = LEAST) -> dict[str, Any]:
-    """The spans of a text in the training tokens of a model.
+    """`Spans.of` for one text of a model; a model is empty for the large one of the latest run."""
+    return Spans(project, model).of(text, shown, least)
+
+
+class Spans:
+    """Finds spans of texts in the training tokens of a model.
 
     Args:
         model: a checkpoint, as `resolve` finds it; empty for the large model of the latest run.
-        shown: maximum spans, and maximum documents of each.
-        least: minimum tokens of a span.
-
-    Returns:
-        model, fingerprint, tokens (of the text), covered (tokens in spans), corpus_tokens, least and spans: the longest
-        first, each with start, length, count, text and documents.
 
     Raises:
         StepError: there is no such model, or its tokens are not on this machine.
     """
-    path, tokens = _tokens_of(project, model)
-    index = Index.open(project.root, tokens)
-    file = tokens.files.find(tokens.state, f"{tokens.path}/{TOKENIZER}/tokenizer.json")
-    if file is None:
-        raise StepError(f"{tokens.path}/{TOKENIZER} is not on this machine; get it with: phiforge pull {tokens.path}")
-    tokenizer = open_tokenizer(file)
-    tokenizer.encode_special_tokens = True
-    encoded = tokenizer.encode(text, add_special_tokens=False)
-    spans = [span for span in maximal(encoded.ids, index.contains) if span.end - span.start >= least]
-    covered = np.zeros(len(encoded.ids), dtype=bool)
-    for span in spans:
-        covered[span.start : span.end] = True
-    spans.sort(key=lambda span: (span.start - span.end, span.start))
-    found = []
-    for start, end in spans[:shown]:
-        positions = index.positions(encoded.ids[start:end])
-        letters = text[encoded.offsets[start][0] : encoded.offsets[end - 1][1]]
-        found.append(
-            {"start": start, "length": end - start, "count": len(positions), "text": letters, "positions": positions}
-        )
-    _add_documents(project, tokens, found, shown)
-    return {
-        "model": path,
-        "state": tokens.state.title,
-        "fingerprint": tokens.fingerprint,
-        "tokens": len(encoded.ids),
-        "covered": int(covered.sum()),
-        "corpus_tokens": tokens.manifest["splits"]["train"]["tokens"],
-        "least": least,
-        "spans": found,
-    }
+
+    def __init__(self, project: Project, model: str = "") -> None:
+        self.project = project
+        self.path, self.tokens = _tokens_of(project, model)
+        tokens = self.tokens
+        self.index = Index.open(project.root, tokens)
+        file = tokens.files.find(tokens.state, f"{tokens.path}/{TOKENIZER}/tokenizer.json")
+        if file is None:
+            raise StepError(
+                f"{tokens.path}/{TOKENIZER} is not on this machine; get it with: phiforge pull {tokens.path}"
+            )
+        self.tokenizer = open_tokenizer(file)
+        self.tokenizer.encode_special_tokens = True
+
+    def of(self, text: str, shown: int = 5, least: int = LEAST) -> dict[str, Any]:
+        """The spans of a text.
+
+        Args:
+            shown: maximum spans, and maximum documents of each.
+            least: minimum tokens of a span.
+
+        Returns:
+            model, fingerprint, tokens (of the text), covered (tokens in spans), corpus_tokens, least and spans: the longest
+            first, each with start, length, count, text, its offset in characters, and documents.
+        """
+        encoded = self.tokenizer.encode(text, add_special_tokens=False)
+        spans = [span for span in maximal(encoded.ids, self.index.contains) if span.end - span.start >= least]
+        covered = np.zeros(len(encoded.ids), dtype=bool)
+        for span in spans:
+            covered[span.start : span.end] = True
+        spans.sort(key=lambda span: (span.start - span.end, span.start))
+        found = []
+        for start, end in spans[:shown]:
+            positions = self.index.positions(encoded.ids[start:end])
+            first, last = encoded.offsets[start][0], encoded.offsets[end - 1][1]
+            found.append(
+                {
+                    "start": start,
+                    "length": end - start,
+                    "count": len(positions),
+                    "offset": first,
+                    "text": text[first:last],
+                    "positions": positions,
+                }
+            )
+        self._add_documents(found, shown)
+        return {
+            "model": self.path,
+            "state": self.tokens.state.title,
+            "fingerprint": self.tokens.fingerprint,
+            "tokens": len(encoded.ids),
+            "covered": int(covered.sum()),
+            "corpus_tokens": self.tokens.manifest["splits"]["train"]["tokens"],
+            "least": least,
+            "spans": found,
+        }
+
+    def _add_documents(self, spans: list[dict[str, Any]], shown: int) -> None:
+        """Replace positions by the first documents that have them, with licence, author and educational value."""
+        if self._places is None:
+            return
+        index, starts = self._places
+        for span in spans:
+            rows = np.searchsorted(starts, np.array(span.pop("positions"), dtype=np.int64), side="right") - 1
+            found = index.take(pa.array(rows)).to_pylist()
+            distinct = {(one["id"], one["kind"]): one for one in found}
+            span["documents_in_all"] = len(distinct)
+            span["documents"] = list(distinct.values())[:shown]
+        ids = pa.array({one["id"] for span in spans for one in span["documents"]}, pa.string())
+        about = {
+            row.pop("id"): row for table in self._about for row in table.filter(pc.is_in(table["id"], ids)).to_pylist()
+        }
+        unknown = dict.fromkeys(ABOUT, "unknown") | {"educational_value": None}
+        for span in spans:
+            for one in span["documents"]:
+                one |= about.get(one["id"], unknown)
+
+    @cached_property
+    def _places(self) -> tuple[pa.Table, np.ndarray] | None:
+        """The documents of the training tokens, and where they begin."""
+        index = self.tokens.table("train", ["id", "kind", "source", "start"])
+        return None if index is None else (index.select(["id", "kind", "source"]), integers(index["start"]))
+
+    @cached_property
+    def _about(self) -> list[pa.Table]:
+        sets = find_sets(self.project.files, [self.tokens.state], (CURATED, WRITTEN))
+        return [place.read(["id", *ABOUT]) for place in sets]
 
 
 def maximal(ids: Sequence[int], contains: Callable[[list[int]], bool]) -> Iterator[Span]:
@@ -200,26 +257,3 @@ def _quiet() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
-
-
-def _add_documents(project: Project, tokens: TokenSet, spans: list[dict[str, Any]], shown: int) -> None:
-    """Replace positions by the first documents that have them, with licence and author."""
-    index = tokens.table("train", ["id", "kind", "source", "start"])
-    if index is None:
-        return
-    starts = integers(index["start"])
-    for span in spans:
-        rows = np.searchsorted(starts, np.array(span.pop("positions"), dtype=np.int64), side="right") - 1
-        found = index.select(["id", "kind", "source"]).take(pa.array(rows)).to_pylist()
-        distinct = {(one["id"], one["kind"]): one for one in found}
-        span["documents_in_all"] = len(distinct)
-        span["documents"] = list(distinct.values())[:shown]
-    ids = pa.array({one["id"] for span in spans for one in span["documents"]}, pa.string())
-    about = {}
-    for place in find_sets(project.files, [tokens.state], (CURATED, WRITTEN)):
-        columns = ["id", "license", "created_by"]
-        for row in place.read(columns, lambda rows: pc.is_in(rows["id"], ids)).to_pylist():
-            about[row["id"]] = {"license": row["license"], "created_by": row["created_by"]}
-    for span in spans:
-        for one in span["documents"]:
-            one |= about.get(one["id"], {"license": "unknown", "created_by": "unknown"})

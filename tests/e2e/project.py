@@ -38,6 +38,8 @@ SMALL = {
     "large.model.num_attention_heads": 2,
     "large.tokens": 20_000,
     "transfer.proof_tokens": 512,
+    "interpretation.held_out_tokens": 1024,
+    "interpretation.questions": 2,
     "promotion.max_overlap": 1.0,
     "promotion.max_loss_over_control": 5.0,
     "study.arms": ["scratch", "continued", "exact"],

@@ -21,6 +21,10 @@ if __name__ == "__main__":
     reads.registry = lambda: fakes.Versions(*ids, more=more_versions)  # type: ignore[assignment,return-value]
     reads.schedules = fakes.schedules
     reads.runs = reads.records = lambda: history  # type: ignore[assignment,return-value]
+    talker = fakes.Talker()
+    reads.playground = lambda: talker  # type: ignore[assignment,return-value]
+    reads.models = lambda: ["large", "small", "control"]  # type: ignore[assignment]
+    reads.exam = fakes.questions  # type: ignore[assignment]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]
     made = tempfile.TemporaryDirectory(prefix="phiforge-")

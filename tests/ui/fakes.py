@@ -15,9 +15,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from components.documents import DOCUMENT, LEDGER
+from components.errors import StepError
 from components.results.examples import Examples
 from components.tracking import WEIGHTS
 from flows.client import Curve, FlowRun, Launch, Record, Unavailable, access
+from flows.client.exam import Answered, Question
 from flows.client.registry import State
 from flows.client.schedules import Schedule
 from ui import reads
@@ -341,3 +343,68 @@ def settle(at: AppTest) -> AppTest:
 
 def html(at: AppTest) -> str:
     return "\n".join(element.proto.body for element in at.get("html"))
+
+
+class Talker:
+    """Stands for `flows.client.playground.Playground`: says the prompt backwards, word by word, and has read its middle."""
+
+    def __init__(self, refuses: str = "") -> None:
+        self.refuses = refuses
+        self.asked: list[dict[str, Any]] = []
+
+    def ask(self, do: str, **given: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append({"do": do} | given)
+        if self.refuses:
+            raise StepError(self.refuses)
+        if do == "prompts":
+            yield {"passages": [{"kind": "prose", "prompt": f"The owl {HOSTILE}", "truth": "", "source": "tales"}]}
+        elif do == "about":
+            yield {"parameters": 2_500_000, "layers": 2, "heads": 2, "width": 8, "positions": 64, "chats": False}
+        elif do == "look":
+            off = given["off"]
+            likeliest = [["<b>", 0.6], [f"off {len(off['blocks'])} {len(off['heads'])} {off['new']}", 0.3]]
+            tokens = given["prompt"].split()
+            layer, row = [["<i>", 0.7] for _ in tokens], [1 / len(tokens) for _ in tokens]
+            yield {
+                "tokens": tokens,
+                "lens": [layer] * 3,
+                "attention": [row for _ in tokens],
+                "next": likeliest,
+                "text": f"of {given['model']}",
+            }
+        elif do == "families":
+            yield {"families": {"planets": 0.5 if given["off"]["new"] else 0.9, "plural": 0.7}}
+        elif do == "spans":
+            document = {"id": "a" * 32, "kind": "prose", "source": HOSTILE, "license": "MIT", "educational_value": 2.5}
+            span = {"start": 0, "length": 3, "count": 2, "offset": 0, "text": given["text"][:9], "documents_in_all": 1}
+            found = [span | {"documents": [document]}] if given["text"] else []
+            yield {"traced": {"spans": found, "tokens": 6, "covered": 3}}
+        else:
+            text = ""
+            for word in reversed(given["prompt"].split()):
+                text += f" {word}"
+                steps = [{"text": f" {word}", "probability": 0.6, "likeliest": [(f" {word}", 0.6), (" or <b>", 0.3)]}]
+                yield {"text": text, "steps": steps}
+            yield {"tokens": len(text.split()), "forgotten": 0, "chats": False}
+
+    def one(self, do: str, **given: Any) -> dict[str, Any]:
+        return {key: value for event in self.ask(do, **given) for key, value in event.items()}
+
+
+def questions() -> list[Question]:
+    """An exam of three families, with the answers of three models."""
+    asked = (
+        ("planets", "Which planet is closer to the Sun, Saturn or Venus?", ("Saturn", "Venus"), 1),
+        ("floating", "What happens to a nail in water?", ("It floats.", "It sinks."), 1),
+        ("plural", f"What is the plural of box? {HOSTILE}", ("boxes", "boxs"), 0),
+    )
+    found = []
+    for number in range(30):
+        task, text, choices, right = asked[number % 3]
+        sure = {"small": 0.4 + number / 60, "large": 0.55 + number / 90, "control": 0.35 + number / 100}
+        answers = {
+            name: Answered(right if p > 0.5 else 1 - right, [p, 1 - p] if right == 0 else [1 - p, p])
+            for name, p in sure.items()
+        }
+        found.append(Question(task, f"q{number}", text, choices, right, False, answers))
+    return found

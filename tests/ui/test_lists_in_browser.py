@@ -79,7 +79,44 @@ def test_a_phone_shows_no_page_wider_than_itself(browser: Any, address: str, pat
     page.close()
 
 
-PAGES = ("", "new_run", "runs", COMPARE, "data", "data?show=Documents", "models", "leaderboard", "schedules")
+@pytest.mark.browser
+def test_two_people_chat_and_an_answer_goes_on_from_another_token(browser: Any, address: str) -> None:
+    pages = [opened(browser, f"{address}/chat?beside=small"), opened(browser, f"{address}/chat", width=390)]
+    for page, prompt in zip(pages, ("one two <img src=x>", "three four"), strict=True):
+        page.get_by_label("Text").fill(prompt)
+        page.get_by_label("Text").press("Tab")
+        page.get_by_role("button", name="Continue").click()
+    for page, words in zip(pages, (" src=x> <img two one", " four three"), strict=True):
+        answer = page.get_by_role("group", name="Answer of large")
+        answer.wait_for()
+        assert answer.inner_text() == words.lstrip() or answer.inner_text() == words
+        assert page.locator("img[src=x]").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page = pages[0]
+    assert page.get_by_role("group", name="Answer of small").is_visible()
+    page.get_by_role("group", name="Answer of large").get_by_role("button").nth(1).focus()
+    page.get_by_text("Go on from here with").wait_for()
+    page.get_by_role("button", name=re.compile("or <b>")).click()
+    page.get_by_role("group", name="Answer of large").get_by_text("or <b>").wait_for()
+    page.get_by_text("Training data: 1 passage").first.click()
+    page.get_by_text("MIT").first.wait_for()
+    for page in pages:
+        page.close()
+
+
+PAGES = (
+    "",
+    "new_run",
+    "runs",
+    COMPARE,
+    "data",
+    "data?show=Documents",
+    "models",
+    "leaderboard",
+    "schedules",
+    "chat",
+    "exam",
+)
 SCREENS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
 
 

@@ -49,6 +49,36 @@ def put_curve(path: Path, tokens: int, flops: float, losses: list[float]) -> Pat
     return path
 
 
+def inside_figures(weights: str) -> dict[str, Any]:
+    """What components.interpretation writes for a model of two blocks, the second one new, with two heads each."""
+
+    def part(block: int, head: int | None, loss: float, harm: float) -> dict[str, Any]:
+        figures = {"block": block, "head": head, "inserted": block == 1, "loss": loss, "loss_stderr": 0.002}
+        return figures | {"exam": harm / 2, "exam_stderr": 0.01, "families": {"addition": harm, "analogy": 0.0}}
+
+    lens = [{"blocks": i, "logit_lens": 4.0 - i, "tuned_lens": 3.0 - i / 2} for i in range(3)]
+    patch = [{"blocks": i, "small_blocks": min(i, 1), "map_error": 0.0} for i in range(3)]
+    parts = [part(0, None, 1.25, -0.3), part(1, None, 0.0625, -0.01)]
+    parts += [part(block, head, 0.01 * block + 0.02 * head, 0.0) for block in range(2) for head in range(2)]
+    estimate = {"value": 0.05, "stderr": 0.002, "low": 0.045, "high": 0.055}
+    return {
+        "format_version": 1,
+        "model": {"weights_sha256": weights},
+        "held_out_tokens": 2048,
+        "questions": 20,
+        "layers": lens,
+        "induction": {"first_loss": 5.0, "repeated_loss": 4.0, "heads": [[0.1, 0.2], [0.3, 0.4]]},
+        "ablation": {"loss": 2.0, "exam": 0.6, "exam_stderr": 0.02, "parts": parts},
+        "added": {"gain": estimate, "groups": {"new": {"entries": 1200, "damage": estimate, "share": 0.3125}}},
+        "patching": {
+            "small": 2.5,
+            "large": 2.0,
+            "places": [place | {"small_in_large": 2.25, "large_in_small": 2.125} for place in patch],
+        },
+        "streams": [{"known": 0.9, "linear": 0.95, "agreement": 0.99}] * 3,
+    }
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder, made the current one, with reports/ and models/ as the pipeline writes them.
@@ -143,6 +173,7 @@ def whole(workspace: Path, home: Path) -> Path:
         _change(workspace / f"reports/train_{name}.json", checkpoint_sha256=digests[name], **told)
     _change(workspace / "models/grown/transfer.json", source_sha256=digests["small"])
     shutil.copytree(workspace / "reports/scores/large", workspace / "reports/scores/set_back")
+    put_json(workspace / "reports/interpretation.json", inside_figures(digests["large"]))
     put_json(workspace / "reports/ingest.json", {"documents": 61, "quarantined": 2})
     dropped = {"min_chars": 1}
     put_json(workspace / "reports/curate.json", {"documents_in": 61, "documents_kept": 60, "dropped": dropped})

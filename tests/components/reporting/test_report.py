@@ -1,5 +1,7 @@
 """The whole step: figures equal the inputs, equal inputs give equal bytes, nothing is registered."""
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -19,7 +21,7 @@ from components.reporting import report
 from components.reporting.tables import headline, quantity
 from components.results.tables import markdown_table
 from components.tracking import Tracker
-from tests.components.reporting.conftest import _change, task_scores
+from tests.components.reporting.conftest import _change, inside_figures, put_json, task_scores
 
 FILES = {"leaderboard.json", "leaderboard.md", "convergence.png", "index.html", "model_card.md"}
 
@@ -352,7 +354,34 @@ def test_the_command_line_of_the_stage(whole: Path, root: Path) -> None:
     summary = json.loads(Path("reports/report.json").read_text(encoding="utf-8"))
     assert (summary["documents_read"], summary["documents_kept"]) == (61, 60)
     assert 0 < summary["text_bits_per_byte_xz"] < 8
-    assert {p.name for p in Path("reports/final").iterdir()} == FILES
+    assert {p.name for p in Path("reports/final").iterdir()} == FILES | {"inside.png"}
+
+
+def test_what_was_found_inside_the_model_stands_in_the_report(arguments: Any, workspace: Path) -> None:
+    weights = hashlib.sha256(b"weights of large").hexdigest()
+    found = workspace / "reports/interpretation.json"
+    put_json(found, inside_figures(weights))
+    inputs, outputs = arguments
+    inputs = inputs | {"interpretation": found}
+    report.run(inputs, outputs, Params(), Tracker())
+    table = (outputs["output"] / "leaderboard.md").read_text()
+    for row in (
+        r"\| 1 +\| +3\.000 \| +2\.500 \| +2\.250 \| +2\.125 \| +90\.0% \| +95\.0% \| +- \|",
+        r"\| 0 +\| \+1\.2500 ± 0\.0020 \| -0\.1500 ± 0\.0100 \| +addition -0\.30 \|",
+        r"\| 1 \(new\) +\| \+0\.0625 ± 0\.0020 \| -0\.0050 ± 0\.0100 \| +- \|",
+        r"\| 1\.1 \(new\) +\| \+0\.0300 ± 0\.0020 \| .* 0\.400 \|",
+        r"\| new +\| +1,200 \| \+0\.0500 ± 0\.0020 \| 31\.2% \|",
+    ):
+        assert re.search(row, table), (row, table)
+    image = base64.b64encode((outputs["output"] / "inside.png").read_bytes()).decode()
+    assert image in (outputs["output"] / "index.html").read_text()
+    for wrong, message in (
+        (inside_figures("0" * 64), "describes other weights"),
+        ({"format_version": 0}, "expected 1"),
+    ):
+        put_json(found, wrong)
+        with pytest.raises(StepError, match=message):
+            report.run(inputs, outputs, Params(), Tracker())
 
 
 def test_what_the_new_entries_carry_stands_in_every_output(arguments: Any, workspace: Path) -> None:

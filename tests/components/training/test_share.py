@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.training.share import BLOCKS, COPIED, HEADS, NEW, UNITS, WIDTH, groups_of
+from components.phi.new_entries import BLOCKS, COPIED, HEADS, NEW, UNITS, WIDTH, groups_of
 from tests.components.training.test_carried import write_masks
 
 PLACES = (BLOCKS, HEADS, UNITS, WIDTH)

@@ -1,0 +1,1 @@
+"""What happens inside the larger model, and what growth added to it."""
