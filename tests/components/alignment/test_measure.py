@@ -1,6 +1,7 @@
 """Refusal, stereotypes and their comparison: hand-made values, hostile questions, equal bytes."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,15 @@ def test_a_preference_is_in_bits_per_byte_and_blind_to_length() -> None:
     bit = -0.6931471805599453
     assert measure.preference([2 * bit, 4 * bit, 12 * bit], ["aa", "bbbb", "cccc"]) == pytest.approx(2.0)
     assert measure.preference([6 * bit, 12 * bit], ["é" * 3, "c" * 12]) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(0, 0.0, 0.107), (16, 0.336, 0.664), (32, 0.893, 1.0)])
+def test_the_interval_of_a_share_is_wilsons(right: int, low: float, high: float) -> None:
+    z, n = 1.959964, 32
+    middle, half = (right + z * z / 2) / (n + z * z), z * math.sqrt(right * (n - right) / n + z * z / 4) / (n + z * z)
+    found = measure.summarize({"refusal": [1.0] * right + [0.0] * (n - right)})["refusal"]
+    assert (found["low"], found["high"]) == pytest.approx((middle - half, middle + half), abs=1e-6)
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-3)
 
 
 def test_a_stereotype_is_the_same_with_both_sides_swapped_and_opposite_with_one(model: Path) -> None:
