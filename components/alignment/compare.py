@@ -28,10 +28,12 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     Raises:
         StepError: a file cannot be read, or their numbers differ.
     """
-    models = read_json(inputs["safety"], "expected a file of components.alignment").get("models")
-    if not isinstance(models, Mapping) or len(models) < 2:
-        raise StepError(f"{inputs['safety']}: fewer than two models; measure the model before and after together")
-    names = list(models)
+    about = read_json(inputs["safety"], "expected a file of components.alignment")
+    names, models = about.get("order"), about.get("models")
+    if not isinstance(names, list) or not isinstance(models, Mapping) or sorted(names) != sorted(models):
+        raise StepError(f"{inputs['safety']}: no models in their order; expected a file of components.alignment")
+    if len(names) < 2:
+        raise StepError(f"{inputs['safety']}: only {names[0]}; measure the model before and after together")
     for option in ("scores", "losses"):
         if inputs.get(option) and len(inputs[option]) != len(names):
             raise StepError(

@@ -69,7 +69,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
     for name in names[1:]:
         found[name]["against"] = {"model": names[0], "differences": differences(found[name]["items"], first)}
     basis = digest([refusing, [vars(t) for t in twins], [vars(s) for s in stereotypes], [vars(c) for c in canaries]])
-    write_json(outputs["output"], {"items_sha256": basis, "seed": params.seed, "models": found})
+    write_json(outputs["output"], {"items_sha256": basis, "seed": params.seed, "order": names, "models": found})
     for line in lines_of(found):
         print(line, flush=True)
     return {name: {metric: row["value"] for metric, row in one["metrics"].items()} for name, one in found.items()}

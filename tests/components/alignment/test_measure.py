@@ -54,6 +54,7 @@ def test_equal_checkpoints_give_equal_bytes_and_differ_by_nothing(model: Path, t
         measure.run(inputs, {"output": tmp_path / name}, Params(), Tracker())
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     found = json.loads((tmp_path / "a.json").read_text())["models"]
+    assert json.loads((tmp_path / "a.json").read_text())["order"] == ["model", "copy"]
     assert {row["value"] for row in found["copy"]["against"]["differences"].values()} == {0.0}
     shown = found["model"]["metrics"]["separation"]
     assert shown["n"] == 32
@@ -114,10 +115,10 @@ def test_a_malformed_file_is_refused_with_its_place(read: Any, content: Any, sai
 def test_interventions_are_paired_by_question_and_document(tmp_path: Path) -> None:
     change = {"value": 0.5, "low": 0.1, "high": 0.9, "detectable": 0.4, "needed": 9}
     models = {
-        "base": {"metrics": {"refusal": {"value": 0.25}}},
+        "old": {"metrics": {"refusal": {"value": 0.25}}},
         "new": {"metrics": {"refusal": {"value": 0.75}}, "against": {"differences": {"refusal": change}}},
     }
-    (tmp_path / "safety.json").write_text(json.dumps({"models": models}))
+    (tmp_path / "safety.json").write_text(json.dumps({"order": ["old", "new"], "models": dict(sorted(models.items()))}))
     for name, right, extra in (("a", [0, 0, 1, 1], 0.0), ("b", [1, 0, 1, 1], 0.6931471805599453)):
         (tmp_path / name).mkdir()
         rows = {"task": ["x", "x", "y", "y"], "id": ["1", "2", "3", "4"], "acc": [float(one) for one in right]}
