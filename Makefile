@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study law submit ablation without test coverage test-slow up pull housekeeping secrets setup bench-setup playground-setup audit docs lock checks types clean clean-all help
+.PHONY: run tune corpus chat champion study law submit ablation without test coverage test-slow up pull housekeeping secrets setup bench-setup playground-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -46,6 +46,9 @@ law: setup ## the growth law: hundreds of small trainings that predict when grow
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)
 
+tune: setup ## fine-tune a model; ARGS='FILE.jsonl --method full'
+	@$(PY) -m flows.tune $(ARGS)
+
 without: setup ## models without some documents; ARGS='--profile without' for each family (overnight)
 	@$(PY) -m flows.without $(ARGS)
 
@@ -70,8 +73,8 @@ pull: setup ## get the results that dvc.lock names from DVC's remote; ARGS=model
 housekeeping: setup ## remove what old runs left behind and nothing still needs; ARGS=--dry-run only shows what
 	@$(PY) -m flows.housekeeping $(ARGS)
 
-secrets: setup ## fresh passwords for docker compose, into .env, readable only by you
-	@$(PY) -m flows.access
+secrets: setup ## fresh secrets for docker compose, readable only by you; ARGS="--domain ml.example.org" for TLS
+	@$(PY) -m flows.secret_files $(ARGS)
 
 checks: setup ## format, lint, types, declared dependencies, links and prose
 	@$(PY) -m ruff format --check --quiet .

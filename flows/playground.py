@@ -13,7 +13,7 @@ import select
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +24,7 @@ from flows.models import find_model
 from flows.settings import project_root
 
 if TYPE_CHECKING:
+    from components.inside.switches import Switches
     from components.phi.text import TextModel
     from components.tracing.spans import Spans
 
@@ -32,6 +33,7 @@ AT_ONCE = 2  # requests that are answered at the same time; further ones wait
 MEMORY_SHARE = 0.25  # of the machine's memory, for all models together
 ALTERNATIVES = 6  # of each token
 PROMPTS = 12  # held-out texts to continue
+SEEN = 48  # last tokens of a prompt that are looked at
 SPANS = 12  # of an answer, the longest first
 Event = dict[str, Any]
 Request = Mapping[str, Any]
@@ -42,18 +44,19 @@ class Models:
 
     def __init__(self, bound: float) -> None:
         self.bound, self._lock = bound, threading.Lock()
-        self._loaded: OrderedDict[tuple[Path, int], tuple[TextModel, int]] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, Path, int], tuple[TextModel, int]] = OrderedDict()
 
-    def get(self, folder: Path) -> "TextModel":
-        """The model of a folder, as it is on disk now.
+    def get(self, folder: Path, purpose: str = "") -> "TextModel":
+        """The model of a folder, as it is on disk now. Each purpose has its own copy, so that what switches parts of a model
+        off disturbs nobody who talks to it.
 
         Raises:
-            StepError: it is no Phi with its tokenizer, or takes more than the bound.
+            StepError: the folder is not a Phi with its tokenizer, or takes more than the bound.
         """
         from components.phi import checkpoint
         from components.phi.text import TextModel
 
-        key = (folder.resolve(), (folder / "config.json").stat().st_mtime_ns if folder.is_dir() else 0)
+        key = (purpose, folder.resolve(), (folder / "config.json").stat().st_mtime_ns if folder.is_dir() else 0)
         with self._lock:
             if key not in self._loaded:
                 size = 4 * checkpoint.read_config(folder).parameter_count()
@@ -89,6 +92,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._lock = threading.Lock()
         self._spans: dict[tuple[str, int], Spans] = {}
+        self._inside = threading.Lock()  # parts are off for everybody who uses a model
 
     def take(self, request: Request) -> None:
         """Begin a request, or stop one."""
@@ -168,6 +172,70 @@ class Worker:
         found, _ = passages_of(self.models.get(find_model(model, self.root)), PROMPTS)
         yield {"passages": [asdict(passage) for passage in found]}
 
+    def look(
+        self, model: str, prompt: str, off: Mapping[str, Any], head: Sequence[int], tokens: int
+    ) -> Iterator[Event]:
+        """What a prompt does inside a model some of whose parts are off.
+
+        Args:
+            off: `blocks`, `heads` as pairs, and `new`.
+            head: block and head whose attention is shown.
+            tokens: of the continuation.
+        """
+        from components.inside.lens import logit_lens
+        from components.inside.looking import look
+        from components.inside.switches import switched_off
+        from components.phi.text import Wish
+
+        with self._inside:
+            loaded, switches, old = self._prepared(model, off)
+            ids = loaded.encode(prompt)[-SEEN:]
+            seen = look(loaded.phi, ids, switches, old)
+            best = logit_lens(loaded.phi, seen.residual).softmax(-1).max(-1)
+            following = seen.logits[-1].softmax(-1).topk(ALTERNATIVES)
+            with switched_off(loaded.phi, switches, old):
+                text = loaded.complete(prompt, Wish(tokens)) if tokens else ""
+        write = loaded.tokenizer.decode
+        yield {
+            "tokens": [write([token]) for token in ids],
+            "lens": [
+                [[write([int(token)]), float(p)] for token, p in zip(tokens, shares, strict=True)]
+                for tokens, shares in zip(best.indices, best.values, strict=True)
+            ],
+            "attention": seen.attention[head[0], head[1]].tolist(),
+            "next": [
+                [write([int(token)]), float(p)] for token, p in zip(following.indices, following.values, strict=True)
+            ],
+            "text": text,
+        }
+
+    def families(self, model: str, off: Mapping[str, Any], each: int) -> Iterator[Event]:
+        """Of the first questions of each family of the exam, the share that a model has right, some of its parts off."""
+        from components.inside.questions import log_probabilities, read_questions
+        from components.inside.switches import switched_off
+
+        with self._inside:
+            loaded, switches, old = self._prepared(model, off)
+            scores = loaded.folder.resolve().parents[1] / "reports" / "scores" / loaded.folder.name
+            asked = read_questions(scores, loaded.tokenizer, each)
+            with switched_off(loaded.phi, switches, old):
+                found = log_probabilities(loaded.phi, asked)
+        right: dict[str, list[bool]] = {}
+        for question, values in zip(asked, found, strict=True):
+            right.setdefault(question.family, []).append(max(values) == values[question.answer])
+        yield {"families": {name: sum(each) / len(each) for name, each in right.items()}}
+
+    def _prepared(self, model: str, off: Mapping[str, Any]) -> tuple["TextModel", "Switches", Any]:
+        """A model, what is to be off, and its parameters as growth left them, if those are asked for."""
+        from components.inside.switches import Switches, before_training
+
+        loaded = self.models.get(find_model(model, self.root), "inside")
+        switches = Switches(
+            frozenset(off["blocks"]), frozenset((block, head) for block, head in off["heads"]), off["new"]
+        )
+        old = before_training(loaded.phi, loaded.folder.resolve().parent / "grown") if switches.new else None
+        return loaded, switches, old
+
     def spans(self, model: str, text: str, least: int) -> Iterator[Event]:
         """The spans of a text that stand in the model's training tokens, with their documents."""
         from components.tracing.spans import Spans
@@ -186,6 +254,8 @@ class Worker:
 REQUESTS: dict[str, Callable[..., Iterator[Event]]] = {
     "answer": Worker.answer,
     "about": Worker.about,
+    "families": Worker.families,
+    "look": Worker.look,
     "prompts": Worker.prompts,
     "spans": Worker.spans,
 }

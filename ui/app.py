@@ -27,6 +27,7 @@ page = st.navigation(
         st.Page(VIEWS / "data.py", title="Data", icon=":material/database:"),
         st.Page(VIEWS / "models.py", title="Models", icon=":material/deployed_code:"),
         st.Page(VIEWS / "chat.py", title="Chat", icon=":material/chat:"),
+        st.Page(VIEWS / "inside.py", title="Look inside", icon=":material/network_node:"),
         st.Page(VIEWS / "exam.py", title="Exam", icon=":material/quiz:"),
         st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
         st.Page(VIEWS / "schedules.py", title="Schedules", icon=":material/calendar_month:"),

@@ -95,6 +95,16 @@ def ready_prompts(model: str) -> list[tuple[str, str]]:
     return [(passage["kind"].capitalize(), passage["prompt"]) for passage in passages[:8]] + shown
 
 
+@st.cache_data(ttl=300, max_entries=20, show_spinner=False)
+def about_model(model: str) -> dict[str, Any]:
+    """Its parameters, layers, heads, width and positions.
+
+    Raises:
+        StepError: there is no such model.
+    """
+    return playground().one("about", model=model)
+
+
 def exam() -> list[Question]:
     """The questions of the latest run's exam with the models' answers; none without an exam."""
     place = questions.latest(project_root())

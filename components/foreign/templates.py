@@ -64,17 +64,21 @@ def _rendered_prompt(request: bytes) -> str:
     return _renderer("prompt").render(request)
 
 
-def render_chat(template: str, messages: Sequence[Mapping[str, str]], tokens: Mapping[str, str]) -> str:
+def render_chat(
+    template: str, messages: Sequence[Mapping[str, str]], tokens: Mapping[str, str], answered: bool = False
+) -> str:
     """The prompt for the next answer of a conversation, rendered by transformers.
 
     Args:
         messages: each with `role` and `content`.
         tokens: special tokens by their role, such as `eos_token`.
+        answered: the conversation ends with its last message; no next answer is asked for.
 
     Raises:
         the errors of `render_prompt`.
     """
-    return _renderer("chat").render(pickle.dumps((template, {"messages": list(messages), "tokens": dict(tokens)})))
+    values = {"messages": list(messages), "tokens": dict(tokens), "ask": not answered}
+    return _renderer("chat").render(pickle.dumps((template, values)))
 
 
 class Renderer:
@@ -210,7 +214,7 @@ def _chat_renderer() -> Render:
 
     def render(template: str, values: Any) -> str:
         rendered, _ = render_jinja_template(
-            [values["messages"]], chat_template=template, add_generation_prompt=True, **values["tokens"]
+            [values["messages"]], chat_template=template, add_generation_prompt=values["ask"], **values["tokens"]
         )
         return rendered[0]
 

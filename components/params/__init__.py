@@ -40,6 +40,7 @@ from components.params.load import (
 from components.params.models import LARGE, SMALL, ModelParams, ModelShape, TrainingParams, TransferParams
 from components.params.section import Fraction, Section
 from components.params.synthesis import SynthesisParams, TeacherParams
+from components.params.tuning import TuningParams
 
 __all__ = [
     "EVERYTHING",
@@ -75,6 +76,7 @@ __all__ = [
     "TokenizationParams",
     "TrainingParams",
     "TransferParams",
+    "TuningParams",
     "ValidationParams",
     "WithoutParams",
     "check_layers",

@@ -10,6 +10,16 @@ from components.phi.checkpoint import read_json
 
 ROLES = ("bos", "eos", "unk", "pad")
 Messages = Sequence[Mapping[str, str]]  # each with `role` and `content`
+TEMPLATE = "chat_template.jinja"
+# For tuning: the form of the exercises, which a base model knows, in its own vocabulary; the end-of-text token ends an
+# answer, since that is what every program stops at.
+QUESTIONS = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'user' -%}{{ 'Question: ' + message['content'] + '\\nAnswer:' }}"
+    "{%- elif message['role'] == 'assistant' -%}{{ ' ' + message['content'] + eos_token }}"
+    "{%- else -%}{{ message['content'] + '\\n\\n' }}{%- endif -%}"
+    "{%- endfor -%}"
+)
 
 
 def read_template(folder: Path) -> str | None:
@@ -18,7 +28,7 @@ def read_template(folder: Path) -> str | None:
     Raises:
         StepError: a file cannot be read, or is not a template.
     """
-    if (path := folder / "chat_template.jinja").is_file():
+    if (path := folder / TEMPLATE).is_file():
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -47,14 +57,19 @@ def render(folder: Path, messages: Messages) -> str:
     template = read_template(folder)
     if template is None:
         raise StepError(f"{folder} has no chat template; let the model complete text instead (--complete)")
-    config = _tokenizer_config(folder)
-    tokens = {f"{role}_token": _content(config.get(f"{role}_token")) for role in ROLES}
     try:
-        return render_chat(template, messages, {role: token for role, token in tokens.items() if token is not None})
+        return render_chat(template, messages, special_tokens(folder))
     except (TemplateError, StepError) as error:
         raise StepError(
             f"{folder}: the chat template cannot be used: {str(error)[:300]}; let the model complete text instead (--complete)"
         ) from error
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """The special tokens that a checkpoint's template may use, as text, by role (`eos_token`)."""
+    config = _tokenizer_config(folder)
+    tokens = {f"{role}_token": _content(config.get(f"{role}_token")) for role in ROLES}
+    return {role: token for role, token in tokens.items() if token is not None}
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:

@@ -132,11 +132,14 @@ class Curve(StepCallback):
         kept = ("step", "tokens", "validation_loss", *Along.columns)
         return [{key: row[key] for key in kept if key in row} for row in self.rows[1:]]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return CURVE if self.along is None else (*CURVE, *Along.columns)
+
     def write(self, path: Path) -> None:
         """One CSV row per validation; equal runs give equal bytes."""
-        columns = CURVE if self.along is None else (*CURVE, *Along.columns)
         with atomic_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
 

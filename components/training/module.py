@@ -78,7 +78,7 @@ class PhiTraining(LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.settings, self.learning_rate, self.steps = start.model, settings, learning_rate, steps
-        self.describe, self._start = describe, start  # the teacher in it is not a submodule: it is not trained or saved
+        self.describe, self.start = describe, start  # the teacher in it is not a submodule: it is not trained or saved
         self.gradient_norm = self.step_loss = torch.zeros(())
         self.losses: list[Tensor] = []
         self.average: WeightAverage | None = None
@@ -106,10 +106,10 @@ class PhiTraining(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         self.optimizer = PhiOptimizer(self.model, self.settings, self.learning_rate)
-        if self._start.teacher is not None:
-            self._start.teacher.to(self.device)
-        if self._start.carried is not None:
-            self.carried = CarriedEntries(self.model, self._start.carried)
+        if self.start.teacher is not None:
+            self.start.teacher.to(self.device)
+        if self.start.carried is not None:
+            self.carried = CarriedEntries(self.model, self.start.carried)
         if self.settings.ema_decay:
             self.average = WeightAverage(self.model, self.settings.ema_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -126,7 +126,7 @@ class PhiTraining(LightningModule):
             batch.targets,
             batch.documents,
             self.settings.z_loss,
-            self._start.teacher if weight else None,
+            self.start.teacher if weight else None,
             torch.tensor(weight) if self.settings.compile else weight,  # else it is compiled again for each float
             self.settings.distillation_temperature,
         )

@@ -65,13 +65,11 @@ def lineage_of(run: Training, cost: Cost) -> dict[str, Any]:
         "tokens_read_by_kind": run.loader.tokens_by_kind(),
         "params": {run.name: run.section.model_dump(mode="json"), "training": run.settings.model_dump(mode="json")},
         "torch": torch.__version__,
-        "initial": _origin(run.start.initial),
-        "teacher": _origin(run.start.taught_by),
+        "initial": origin_of(run.start.initial) if run.start.initial else None,
+        "teacher": origin_of(run.start.taught_by) if run.start.taught_by else None,
     }
 
 
-def _origin(directory: Path | None) -> dict[str, Any] | None:
-    """A checkpoint that this one was made from: the hash of its weights and its own lineage."""
-    if directory is None:
-        return None
+def origin_of(directory: Path) -> dict[str, Any]:
+    """A checkpoint that another one was made from: the hash of its weights and its own lineage."""
     return {"weights_sha256": weights_sha256(directory), "lineage": checkpoint.read_lineage(directory)}

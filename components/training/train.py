@@ -269,15 +269,32 @@ def fit(
 ) -> tuple[Phi, dict[str, torch.Tensor]]:
     """Train a model from its start, or from a saved state; returns the trained model and the optimizer's state, which is
     empty unless training.keep_optimizer."""
-    start, settings, loader = training.start, training.settings, training.loader
-    model, split = start.model, training.tokens.split("train")
+    split = training.tokens.split("train")
     module = PhiTraining(
-        start,
-        settings,
+        training.start,
+        training.settings,
         training.section.learning_rate,
         training.steps,
         describe=lambda position: split.locate(position)["source"],
     )
+    run_loop(module, training.loader, curve, tracker, folder, saved)
+    return module.trained()
+
+
+def run_loop(
+    module: PhiTraining,
+    loader: Any,
+    curve: Curve,
+    tracker: Tracker,
+    folder: StateFolder | None = None,
+    saved: State | None = None,
+) -> None:
+    """Train a module from its start, or from a saved state, until its last step.
+
+    Args:
+        loader: the micro-batches, with the attributes `first` and `rank` of `BatchLoader`.
+    """
+    start, settings, model = module.start, module.settings, module.model
     if saved is not None:
         model.load_state_dict(dict(Group(saved, "model")))
         module.first_step = saved.step
@@ -302,12 +319,11 @@ def fit(
             states.keep(module)
             states.wait()
             if not rank() and folder is not None:
-                stopped = f"stopped after step {module.step} of {training.steps}"
+                stopped = f"stopped after step {module.step} of {module.steps}"
                 print(f"{stopped}; the same command resumes there", flush=True)
             # Lightning's own exception would exit with 0; if a further process exits with another status, Lightning
             # kills the others.
             sys.exit(0 if rank() else 128 + stopped_by[0])
     states.wait()
-    if module.step != training.steps:
-        raise RuntimeError(f"training ended after {module.step} of {training.steps} steps")
-    return module.trained()
+    if module.step != module.steps:
+        raise RuntimeError(f"training ended after {module.step} of {module.steps} steps")

@@ -114,7 +114,7 @@ class Playground:
         assert out is not None
         for line in out:
             event = json.loads(line)
-            if waiting := self._waiting.get(event["id"]):
+            if waiting := self._waiting.get(event.pop("id")):
                 waiting.put(event)
         status = process.wait()
         if status:  # an idle one ends with 0, and nobody waits for it

@@ -94,6 +94,21 @@ def test_an_answer_that_nobody_waits_for_ends(worker: Playground) -> None:
     assert answer(worker)["tokens"] == 20
 
 
+def test_a_switch_changes_the_looked_at_model_and_nobody_elses(worker: Playground) -> None:
+    whole: dict[str, Any] = {"blocks": [], "heads": [], "new": False}
+    given: dict[str, Any] = {"model": "large", "prompt": PROMPT, "head": (0, 1), "tokens": 8}
+    before = worker.one("look", off=whole, **given)
+    assert before["text"] == TextModel.load(worker.root / "models" / "large").complete(PROMPT, Wish(8))
+    assert len(before["lens"]) == 4
+    assert before["lens"][-1][-1] == [before["next"][0][0], pytest.approx(before["next"][0][1], rel=1e-4)]
+    assert [sum(row) for row in before["attention"]] == pytest.approx([1.0] * len(before["tokens"]), abs=1e-5)
+    without = worker.one("look", off=whole | {"blocks": [1], "heads": [[0, 1]]}, **given)
+    assert without["next"] != before["next"]
+    assert worker.one("look", off=whole, **given) == before
+    with pytest.raises(StepError, match="no block 9; expected 0 to 2"):
+        worker.one("look", off=whole | {"blocks": [9]}, **given)
+
+
 def test_held_out_texts_are_offered(worker: Playground) -> None:
     passages = worker.one("prompts", model="large")["passages"]
     assert passages

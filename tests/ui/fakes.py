@@ -358,6 +358,22 @@ class Talker:
             raise StepError(self.refuses)
         if do == "prompts":
             yield {"passages": [{"kind": "prose", "prompt": f"The owl {HOSTILE}", "truth": "", "source": "tales"}]}
+        elif do == "about":
+            yield {"parameters": 2_500_000, "layers": 2, "heads": 2, "width": 8, "positions": 64, "chats": False}
+        elif do == "look":
+            off = given["off"]
+            likeliest = [["<b>", 0.6], [f"off {len(off['blocks'])} {len(off['heads'])} {off['new']}", 0.3]]
+            tokens = given["prompt"].split()
+            layer, row = [["<i>", 0.7] for _ in tokens], [1 / len(tokens) for _ in tokens]
+            yield {
+                "tokens": tokens,
+                "lens": [layer] * 3,
+                "attention": [row for _ in tokens],
+                "next": likeliest,
+                "text": f"of {given['model']}",
+            }
+        elif do == "families":
+            yield {"families": {"planets": 0.5 if given["off"]["new"] else 0.9, "plural": 0.7}}
         elif do == "spans":
             document = {"id": "a" * 32, "kind": "prose", "source": HOSTILE, "license": "MIT", "educational_value": 2.5}
             span = {"start": 0, "length": 3, "count": 2, "offset": 0, "text": given["text"][:9], "documents_in_all": 1}

@@ -63,12 +63,28 @@ def test_a_reader_names_no_folder_of_this_machine(open_page: Open, talker: Talke
     assert at.selectbox(key="model").value == "large"
 
 
-@pytest.mark.parametrize("page", ["chat", "exam"])
+@pytest.mark.parametrize("page", ["chat", "exam", "inside"])
 def test_without_models_the_page_says_how_to_get_one(
     open_page: Open, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     monkeypatch.setattr(reads, "models", list)
     assert "yet" in html(open_page(page, Lists()))
+
+
+def test_a_switch_changes_what_the_model_says_and_the_exam(open_page: Open, talker: Talker, monkeypatch: Any) -> None:
+    monkeypatch.setattr(reads, "models", lambda: ["large", "small", "grown"])
+    at = open_page("inside", Lists(), look="which planet <b>")
+    page = html(at)
+    assert "&lt;b&gt; 60%" in page.replace("</code>", "").replace("<code>", "")
+    assert "<b>which" not in page
+    assert all(f"of {name}" in page for name in ("large", "small", "grown"))
+    at = settle(at.pills(key="blocks").set_value([1]).run())
+    at = settle(at.toggle(key="new").set_value(True).run())
+    assert "off␣1␣0␣True" in html(at)
+    assert talker.asked[-1]["off"] == {"blocks": [], "heads": [], "new": False}, "the others are whole"
+    at = settle(next(button for button in at.button if "questions of each family" in button.label).click().run())
+    assert "-40%" in html(at)
+    assert "frozenset({1})" in at.code[0].value
 
 
 @pytest.fixture

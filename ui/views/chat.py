@@ -54,7 +54,7 @@ def wish() -> dict[str, Any]:
             "Top-k", 0, 1000, 0, key="top_k", help="Sample from so many of the likeliest tokens; 0 means all.", **bound
         )
         longest = st.number_input("Tokens at most", 1, 2048, 96, key="max_tokens", **bound)
-        seed = st.number_input("Seed", 0, 2**31, 1, key="seed", help="The same seed gives the same answer.", **bound)
+        seed = st.number_input("Seed", 0, 2**31, 1, key="seed", help="Equal seeds give equal answers.", **bound)
         stop = st.text_input("Stop at", key="stop", help=r"An answer ends before this text; \n is a line end.", **bound)
         system = st.text_area(
             "System prompt", key="system", height=68, help="Only for models with a chat template.", max_chars=LONGEST
