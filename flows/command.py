@@ -61,6 +61,10 @@ COMMANDS = {
     "forget": Entry("remove documents from the data and the models, with a certificate", "flows.forget"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
     "housekeeping": Entry("remove results of earlier runs that are no longer needed", "flows.housekeeping.__main__"),
+    "backup": Entry(
+        "write databases, cache, registry and experiments to one file", "flows.backup", {"command": "backup"}
+    ),
+    "restore": Entry("put a backup back, and bring its databases up to date", "flows.backup", {"command": "restore"}),
     "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),
     "token": Entry("create, list and revoke credentials of persons and machines", "flows.tokens"),
     "audit-log": Entry("print who launched, promoted, changed or deleted what", "flows.requests"),
