@@ -67,7 +67,7 @@ COMMANDS = {
     "restore": Entry("put a backup back, and bring its databases up to date", "flows.backup", {"command": "restore"}),
     "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),
     "token": Entry("create, list and revoke credentials of persons and machines", "flows.tokens"),
-    "audit-log": Entry("print who launched, promoted, changed or deleted what", "flows.requests"),
+    "audit-log": Entry("print who launched, promoted, changed or deleted what", "flows.audit_log"),
     "audit": Entry("list known security advisories for the locked packages", "flows.audit"),
     "completion": Entry("print the completion script of bash or zsh", "flows.completion"),
 }
