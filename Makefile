@@ -20,7 +20,7 @@ BUILD := $(UV) pip install --quiet --preview-features build-dependency-hashes --
 INSTALL := $(BUILD) --require-hashes
 LOCK := env -u UV_FIND_LINKS $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 
-.PHONY: run corpus chat champion study law submit ablation without test coverage test-slow up pull housekeeping secrets setup bench-setup playground-setup audit docs lock checks types clean clean-all help
+.PHONY: run tune corpus chat champion study law submit ablation without test coverage test-slow up pull housekeeping secrets setup bench-setup playground-setup audit docs lock checks types clean clean-all help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
@@ -45,6 +45,9 @@ law: setup ## the growth law: hundreds of small trainings that predict when grow
 
 ablation: setup ## the data ablation: what curation, textbooks and exercises are each worth at equal tokens
 	@$(PY) -m flows.run data-ablation $(ARGS)
+
+tune: setup ## fine-tune a model; ARGS='FILE.jsonl --method full'
+	@$(PY) -m flows.tune $(ARGS)
 
 without: setup ## models without some documents; ARGS='--profile without' for each family (overnight)
 	@$(PY) -m flows.without $(ARGS)

@@ -54,6 +54,7 @@ COMMANDS = {
     "study": Entry("measure the gain of growing a small model", "flows.run", {"flow": "growth-study"}),
     "law": Entry("fit the law that predicts when growing pays", "flows.run", {"flow": "growth-law"}),
     "ablation": Entry("measure the value of each ingredient of the data", "flows.run", {"flow": "data-ablation"}),
+    "tune": Entry("fine-tune a model on answers or preferences, and see what that changes", "flows.tune"),
     "compare": Entry("compare the runs that are here, folded over their seeds", "flows.comparing"),
     "sweep": Entry("try configurations of parameters and compare them over seeds", "flows.sweeps"),
     "try": Entry("test a hypothesis about parameters, seed by seed; or print the lab book", "flows.tries"),

@@ -86,6 +86,15 @@ WITHOUT = Definition(
     Path("reports/without/result/without.md"),
     Path("reports/without/result/index.html"),
 )
+TUNING = Definition(
+    "tuning",
+    "fine-tuning",
+    "studies/tuning/dvc.yaml",
+    Path("reports/tuning/result.json"),
+    Path("reports/tuning/result/tuning.md"),
+    Path("reports/tuning/result/index.html"),
+)
 DEFINITIONS = {
-    definition.flow: definition for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION, WITHOUT)
+    definition.flow: definition
+    for definition in (PIPELINE, CORPUS, GROWTH_STUDY, GROWTH_LAW, DATA_ABLATION, WITHOUT, TUNING)
 }

@@ -47,6 +47,7 @@ from flows.definitions import (  # noqa: E402
     GROWTH_LAW,
     GROWTH_STUDY,
     PIPELINE,
+    TUNING,
     WITHOUT,
     Definition,
 )
@@ -208,6 +209,19 @@ def without(
     return bring_all_up_to_date(WITHOUT, Asked(overrides, profile, (text,) if text else (), size))
 
 
+@flow_of(
+    TUNING, "Fine-tune a model and compare before and after: the stages of studies/tuning/dvc.yaml and those they need."
+)
+def tuning(
+    profile: Profile = None,
+    text: str | None = None,
+    size: Size = None,
+    overrides: Overrides = {},  # noqa: B006
+) -> State:
+    """Bring every stage of fine-tuning up to date; arguments and errors as for the pipeline."""
+    return bring_all_up_to_date(TUNING, Asked(overrides, profile, (text,) if text else (), size))
+
+
 FLOWS = {
     PIPELINE.flow: pipeline,
     CORPUS.flow: corpus,
@@ -215,6 +229,7 @@ FLOWS = {
     GROWTH_LAW.flow: growth_law,
     DATA_ABLATION.flow: data_ablation,
     WITHOUT.flow: without,
+    TUNING.flow: tuning,
 }
 
 

@@ -40,8 +40,14 @@ PROG = "python -m flows.run"
 GROW, ADVISOR = "grow", "study.growth.law.advise"  # `phiforge plan grow`; a folder of that name is ./grow
 
 
-def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: bool = False) -> int:
-    """Run the pipeline from the command line, with the options of `parser`; returns the exit status."""
+def main(
+    argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: bool = False, screen: Screen | None = None
+) -> int:
+    """Run the pipeline from the command line, with the options of `parser`; returns the exit status.
+
+    Args:
+        screen: shows the run, and knows its folder afterwards.
+    """
     words = sys.argv[1:] if argv is None else argv
     if plan and words[:1] == [GROW]:
         return step.main([ADVISOR, *words[1:]])
@@ -49,7 +55,7 @@ def main(argv: list[str] | None = None, prog: str = PROG, flow: str = "", plan: 
     root = settings.project_root()
     signal.signal(signal.SIGTERM, _terminate)
     started = time.monotonic()
-    screen = Screen()
+    screen = screen or Screen()
     try:
         promotion = _promotion(arguments)
         texts = (*arguments.texts, *arguments.text)

@@ -142,7 +142,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     roles = "; ".join(f"{role}: {may}" for role, may in ROLES.items())
     create.add_argument("--role", choices=tuple(ROLES), default=OPERATOR, help=f"{roles} (default: %(default)s)")
     commands.add_parser("list", help="list the tokens, without their secrets")
-    commands.add_parser("revoke", help="refuse a token from now on").add_argument("name", help="its name")
+    commands.add_parser("revoke", help="refuse a token from now on").add_argument("name", help="name of the token")
     return made
 
 

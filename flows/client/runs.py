@@ -29,6 +29,7 @@ COMMANDS = {  # of `phiforge`, by flow
     "growth-law": "law",
     "data-ablation": "ablation",
     "without": "without",
+    "tuning": "tune",
 }
 DEPLOYED = {"phiforge"}  # tags of our deployments, which all their runs have
 NOTE = "phiforge.note"  # label of a run with a person's note

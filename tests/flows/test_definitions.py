@@ -18,7 +18,11 @@ def test_each_definition_can_be_run_in_every_way(root: Path, definition: Definit
     deployments = YAML(typ="safe").load((root / "prefect.yaml").read_text())["deployments"]
     entrypoints = [entry["entrypoint"] for entry in deployments if entry["name"] == "local"]
     assert entrypoints.count(f"flows/pipeline.py:{flow.fn.__name__}") == 1
-    own = {"pipeline": "flows.run $(ARGS)", "without": "flows.without $(ARGS)"}  # its options name documents
+    own = {
+        "pipeline": "flows.run $(ARGS)",
+        "without": "flows.without $(ARGS)",
+        "tuning": "flows.tune $(ARGS)",
+    }  # with options of their own
     words = own.get(definition.flow, f"flows.run {definition.flow} $(ARGS)")
     assert (root / "Makefile").read_text().count(words) == 1
 
