@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -68,6 +69,7 @@ class Composed:
         }
         self.ports = {name: {port: free_port() for port in ports} for name, ports in PORTS.items()}
         self.processes: dict[str, subprocess.Popen] = {}
+        self.cluster = Path(tempfile.mkdtemp())  # where PostgreSQL's user may go
 
     def port(self, name: str, port: int | None = None) -> int:
         """The port of this machine that stands for a service's first or given port."""
@@ -138,12 +140,11 @@ class Composed:
 
     def _postgres(self) -> tuple[list[str], dict[str, Any]]:
         """The image's entrypoint: a new cluster has the superuser's password, and runs the SQL of its secret."""
-        folder = self.folder / "postgres"
+        folder = self.cluster
         options: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
         port = str(self.port("postgres"))
         command = [installed("postgres"), "-D", str(folder / "data"), "-p", port, "-h", "127.0.0.1", "-k", str(folder)]
-        if not folder.exists():
-            folder.mkdir(mode=0o755)
+        if not (folder / "data").exists():
             for name in ("postgres", "databases.sql"):
                 shutil.copy(self.folder / "secrets-postgres" / name, folder)
                 (folder / name).chmod(0o644)
@@ -225,6 +226,7 @@ class Composed:
                     process.wait(30)
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
+        shutil.rmtree(self.cluster)
 
     def log(self, name: str) -> str:
         return f"{name}: " + (self.folder / f"{name}.log").read_text()[-3000:]

@@ -39,9 +39,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             "PHIFORGE_TEST_PACKAGES to FOLDER"
         )
     folder = tmp_path_factory.mktemp("server")
-    folder.chmod(0o755)
-    for above in folder.parents[:2]:
-        above.chmod(0o755)  # PostgreSQL runs as another user
     project = shipped.make_project(REPOSITORY, tmp_path_factory.mktemp("team") / "project", shipped.SMALL)
     secrets = tmp_path_factory.mktemp("secrets")
     secret_files.write_secrets(secrets)
@@ -219,7 +216,8 @@ def test_foreign_hosts_and_paths_that_lead_out_are_refused(server, visitor):
     port = server.port("proxy", 8443)
     for host in ("evil.example", f"{DOMAIN}.evil.example", "127.0.0.1"):
         with pytest.raises(httpx.HTTPError):  # there is no certificate for it
-            visitor.get(f"https://127.0.0.1:{port}/", headers={"host": host}, auth=(name, secret))
+            visitor.get(f"https://{host}:{port}/", auth=(name, secret))
+        assert visitor.get(public(server, "panel"), headers={"host": host}, auth=(name, secret)).status_code == 421
         reply = httpx.get(f"http://127.0.0.1:{server.port('prefect')}/", headers={"host": host}, auth=(name, secret))
         assert reply.status_code == 421
     for path in ("../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "/etc/passwd"):
@@ -293,7 +291,7 @@ def test_destroyed_and_restored_a_score_can_be_traced_again(server, run):
     for name in secret_files.DATABASES:
         sql = f"DROP DATABASE {name} WITH (FORCE); CREATE DATABASE {name} OWNER {name}"
         port = str(server.port("postgres"))
-        command = [composed.installed("psql"), "-h", str(server.folder / "postgres"), "-p", port, "-U", "postgres"]
+        command = [composed.installed("psql"), "-h", str(server.cluster), "-p", port, "-U", "postgres"]
         subprocess.run([*command, *(word for part in sql.split("; ") for word in ("-c", part))], check=True)
     for folder in (".dvc/cache", "models", "reports", "data"):
         shutil.rmtree(server.project / folder)
