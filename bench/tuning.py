@@ -37,8 +37,9 @@ def child(spec: Row) -> Row:
     """Train in this process; CPU seconds, and the loss on the test rows, which is not counted."""
     import time
 
-    import components  # noqa: F401  - sets up threads before torch
     import torch
+
+    import components  # noqa: F401  - sets up threads before torch
 
     torch.set_num_threads(spec["threads"])
     folder = Path(spec["folder"])
@@ -75,7 +76,7 @@ def theirs(spec: Row, folder: Path) -> Path:
         num_train_epochs=1,
         learning_rate=RATE,
         lr_scheduler_type="cosine",
-        warmup_ratio=0.05,
+        warmup_steps=0.05,
         **TRL[spec["system"]],
     )
     lora = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, task_type="CAUSAL_LM")
@@ -115,7 +116,9 @@ def plain(line: str) -> str:
 def main() -> int:
     options = parser(__doc__, threads=1, rounds=3)
     options.add_argument("--model", type=Path, default=Path("models/large"), help="checkpoint to tune")
-    options.add_argument("--data", type=Path, default=Path("data/tuning/rows.jsonl"), help="JSONL rows with prompt and completion")
+    options.add_argument(
+        "--data", type=Path, default=Path("data/tuning/rows.jsonl"), help="JSONL rows with prompt and completion"
+    )
     options.add_argument("--rows", type=int, nargs=2, default=[400, 2000], help="numbers of rows, the smaller first")
     options.add_argument("--systems", nargs="+", default=["ours", *TRL], help="what is measured")
     given = parse(options, child)
@@ -136,9 +139,7 @@ def main() -> int:
                     found[name][rows].append(in_a_process(MODULE, spec, OMP_NUM_THREADS=str(given.threads)))
     few, many = given.rows
     slopes = {
-        name: [
-            1000 * (b["cpu"] - a["cpu"]) / (many - few) for a, b in zip(by_rows[few], by_rows[many], strict=True)
-        ]
+        name: [1000 * (b["cpu"] - a["cpu"]) / (many - few) for a, b in zip(by_rows[few], by_rows[many], strict=True)]
         for name, by_rows in found.items()
     }
     table = [
@@ -153,7 +154,9 @@ def main() -> int:
     ]
     columns = ["", "CPU s per 1,000 rows", "times ours", f"whole process, {many:,} rows", "loss on other rows"]
     report.table("LoRA, answers only, one epoch; medians", columns, table)
-    report.measurements = {name: {str(rows): list_ for rows, list_ in by_rows.items()} for name, by_rows in found.items()}
+    report.measurements = {
+        name: {str(rows): list_ for rows, list_ in by_rows.items()} for name, by_rows in found.items()
+    }
     return report.finish(given)
 
 
