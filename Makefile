@@ -73,8 +73,8 @@ pull: setup ## get the results that dvc.lock names from DVC's remote; ARGS=model
 housekeeping: setup ## remove what old runs left behind and nothing still needs; ARGS=--dry-run only shows what
 	@$(PY) -m flows.housekeeping $(ARGS)
 
-secrets: setup ## fresh passwords for docker compose, into .env, readable only by you
-	@$(PY) -m flows.access
+secrets: setup ## fresh secrets for docker compose, readable only by you; ARGS="--domain ml.example.org" for TLS
+	@$(PY) -m flows.secret_files $(ARGS)
 
 checks: setup ## format, lint, types, declared dependencies, links and prose
 	@$(PY) -m ruff format --check --quiet .

@@ -17,21 +17,25 @@ import secrets
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from components.errors import StepError
-from components.files import write_private
+from flows.attempts import Attempts
 
 OPERATOR = "operator"  # may do everything
 READER = "reader"  # may only view the panel
+WORKER = "worker"  # may use Prefect and MLflow, not the panel
 LANDING = "/phiforge-login"
 ROLE_HEADER = "x-phiforge-role"
+USER_HEADER = "x-phiforge-user"  # the name that goes with the role
 AUTH = "PHIFORGE_AUTH"  # the operator's `name:secret`, passed from process to process
 AUTH_FILE = "PHIFORGE_AUTH_FILE"  # or a file that contains it
 READER_SECRET = "PHIFORGE_READER_SECRET"
+READER_SECRET_FILE = "PHIFORGE_READER_SECRET_FILE"
+BEHIND_PROXY = "PHIFORGE_BEHIND_PROXY"  # any text: visitors come through a proxy that sets X-Forwarded-For
 HOSTS = "PHIFORGE_HOSTS"  # further names of the servers, with their ports
 ORIGINS = "PHIFORGE_ORIGINS"  # further origins with pages that may call Prefect's API, such as the panel's
 MIN_SECRET = 16
@@ -47,26 +51,46 @@ def new_auth() -> str:
     return f"{OPERATOR}:{secrets.token_urlsafe(24)}"
 
 
+def from_file(environment: Mapping[str, str], name: str, file_name: str) -> tuple[str, str]:
+    """A secret in the environment, by value or by file, and the variable it comes from; empty if there is none.
+
+    Raises:
+        StepError: the file cannot be read.
+    """
+    if environment.get(name) or not (file := environment.get(file_name)):
+        return environment.get(name, ""), name
+    try:
+        return Path(file).read_text(encoding="utf-8").strip(), f"{file_name} {file}"
+    except (OSError, UnicodeDecodeError) as error:
+        raise StepError(f"{file_name} {file}: cannot be read ({error}); write the secret into it") from None
+
+
 def given_auth(environment: Mapping[str, str]) -> str:
     """The credentials in the environment, by value or by file; empty if there are none.
 
     Raises:
-        StepError: the file cannot be read, or the value is not `operator:SECRET` with a secret of at least 16
-            characters.
+        StepError: the file cannot be read, or the value is not `NAME:SECRET` with a secret of at least 16 characters.
     """
-    auth = environment.get(AUTH, "")
-    where = AUTH
-    if not auth and (file := environment.get(AUTH_FILE)):
-        where = f"{AUTH_FILE} {file}"
-        try:
-            auth = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StepError(f"{where}: cannot be read ({error}); write `operator:SECRET` into it") from None
-    if auth and (not auth.startswith(f"{OPERATOR}:") or len(auth) < len(OPERATOR) + 1 + MIN_SECRET):
+    auth, where = from_file(environment, AUTH, AUTH_FILE)
+    name, _, secret = auth.partition(":")
+    if auth and (not name or len(secret) < MIN_SECRET):
         raise StepError(
-            f"{where}: expected `{OPERATOR}:SECRET` with a secret of at least {MIN_SECRET} characters; "
-            "`make secrets` writes one"
+            f"{where}: expected `{OPERATOR}:SECRET`, or the name and secret of a token, with a secret of at least {MIN_SECRET} "
+            "characters; `make secrets` or `phiforge token create` writes one"
         )
+    return auth
+
+
+def server_auth(environment: Mapping[str, str], server: str) -> str:
+    """The operator's credentials, which a server needs to start.
+
+    Raises:
+        StepError: there are none, or they are another user's.
+    """
+    auth = given_auth(environment)
+    if not auth.startswith(f"{OPERATOR}:"):
+        given = "the credentials of another user were given" if auth else "no credentials"
+        raise StepError(f"{server}: {given}; set {AUTH} to `{OPERATOR}:SECRET`, or run `make up`")
     return auth
 
 
@@ -102,6 +126,37 @@ class Refusal:
     challenge: bool = False
 
 
+class User(NamedTuple):
+    """Who sent a request, and the credentials `name:secret` that were accepted; all empty for a stranger."""
+
+    name: str = ""
+    role: str = ""
+    auth: str = ""
+
+
+class KnowsRoles(Protocol):
+    """Further users, such as `flows.tokens.Tokens`."""
+
+    def role(self, name: str, secret: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Team:
+    """How a server treats more users than the operator.
+
+    Attributes:
+        tokens: further credentials.
+        record: told of every request of a user that may change something: name, method, path, status, address.
+        proxied: whether visitors come through a proxy that writes their address into X-Forwarded-For; their failed logins
+            and requests are limited.
+    """
+
+    tokens: KnowsRoles | None = None
+    record: Callable[[str, str, str, int, str], None] | None = None
+    proxied: bool = False
+    attempts: Attempts = field(default_factory=Attempts)
+
+
 class Access:
     """The ASGI wrapper of one server.
 
@@ -114,8 +169,9 @@ class Access:
         own_login: path below which the application checks the same credentials itself, in ways other than HTTP Basic
             (Prefect's websockets send them in their first message).
         closed: parts of paths that are refused with any credentials.
-        readers: whether the credentials `reader:$PHIFORGE_READER_SECRET` are accepted too.
-        stored: items for the browser's local storage, for pages that read the credentials from there.
+        readers: whether the server is for readers too, such as `reader:$PHIFORGE_READER_SECRET`, or else for workers.
+        stored: names of items in the browser's local storage, from which the server's pages read the credentials.
+        team: tokens, audit log and proxy.
     """
 
     def __init__(
@@ -129,22 +185,23 @@ class Access:
         own_login: str = "",
         closed: Iterable[str] = (),
         readers: bool = False,
-        stored: Mapping[str, str] = {},
+        stored: Iterable[str] = (),
+        team: Team = Team(),
     ) -> None:
-        self.app = app
+        self.app, self.auth, self.team = app, auth, team
+        self.roles = {OPERATOR, READER} if readers else {OPERATOR, WORKER}
         self.hosts = frozenset(hosts)
         self.origins = frozenset(origins) | {
             f"{scheme}://{host}" for host in self.hosts for scheme in ("http", "https")
         }
         self.open_paths, self.own_login, self.closed = frozenset(open_paths), own_login, tuple(closed)
         self.accepted = [auth]
-        if readers and (secret := os.environ.get(READER_SECRET, "")):
+        secret, where = from_file(os.environ, READER_SECRET, READER_SECRET_FILE)
+        if readers and secret:
             if len(secret) < MIN_SECRET:
-                raise StepError(f"{READER_SECRET}: expected at least {MIN_SECRET} characters; choose a longer secret")
+                raise StepError(f"{where}: expected at least {MIN_SECRET} characters; choose a longer secret")
             self.accepted.append(f"{READER}:{secret}")
-        self.landing_page = _landing_page(stored)
-        # Identifies the server's start without a secret: a browser sends cookies to every port of this machine.
-        self.landed = f"phiforge-{hashlib.sha256(auth.encode()).hexdigest()[:12]}" if stored else ""
+        self.stored = tuple(stored)
         sockets = " ".join(sorted(f"{scheme}://{host}" for host in self.hosts for scheme in ("ws", "wss")))
         # Pages of these servers load only from themselves, whatever text they show; other sites may not frame them.
         self.policy = (
@@ -158,18 +215,25 @@ class Access:
             await self.app(scope, receive, send)
             return
         headers = _headers(scope)
-        role = self._role(headers)
-        if refusal := self._refusal(scope, headers, role):
+        address = self._address(headers)
+        if address and self.team.attempts.refuses(address):
+            await _refuse(scope, send, Refusal(429, "too many requests; wait a minute"))
+            return
+        user = self._user(headers)
+        if address and not user.role and headers.get("authorization"):
+            self.team.attempts.failed(address)
+        if refusal := self._refusal(scope, headers, user.role):
             await _refuse(scope, send, refusal)
             return
-        if role and self._lands(scope, headers):
-            await self._land(send)
+        if user.role and self._lands(scope, headers, user):
+            await self._land(send, user)
             return
-        kept = [(name, value) for name, value in scope["headers"] if name.lower() != ROLE_HEADER.encode()]
-        scope = dict(scope) | {"headers": [*kept, (ROLE_HEADER.encode(), role.encode())]}
+        scope, receive = self._for_application(scope, receive, user)
 
         async def send_with_policy(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                if user.name and self.team.record and scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
+                    self.team.record(user.name, scope["method"], scope["path"], message["status"], address)
                 message["headers"] = [
                     *message.get("headers", []),
                     (b"content-security-policy", self.policy),
@@ -178,6 +242,33 @@ class Access:
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
+
+    def _for_application(self, scope: Scope, receive: Receive, user: User) -> tuple[Scope, Receive]:
+        """The request as the application gets it: with the user's name and role. An application that checks the operator's
+        credentials itself gets those instead of a token."""
+        own = {ROLE_HEADER: user.role, USER_HEADER: user.name}
+        given = [(name, value) for name, value in scope["headers"] if name.lower().decode("latin-1") not in own]
+        if self.own_login and user.role:
+            given = [(name, value) for name, value in given if name.lower() != b"authorization"]
+            own["authorization"] = f"Basic {basic(self.auth)}"
+        scope = dict(scope) | {"headers": [*given, *((name.encode(), value.encode()) for name, value in own.items())]}
+        if scope["type"] == "http" or not self.own_login:
+            return scope, receive
+
+        async def receive_login() -> MutableMapping[str, Any]:
+            message = await receive()
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                first = json.loads(message.get("text") or "")
+                if first.get("type") == "auth" and self._known(first.get("token", "")).role:
+                    return dict(message) | {"text": json.dumps(first | {"token": self.auth})}
+            return message
+
+        return scope, receive_login
+
+    def _address(self, headers: Mapping[str, list[str]]) -> str:
+        """The address of a visitor who comes through the proxy, as the proxy wrote it; empty for others."""
+        forwarded = headers.get("x-forwarded-for", [])
+        return forwarded[-1].rpartition(",")[2].strip() if self.team.proxied and forwarded else ""
 
     def _refusal(self, scope: Scope, headers: Mapping[str, list[str]], role: str) -> Refusal | None:
         host, origin = headers.get("host", []), headers.get("origin", [])
@@ -198,19 +289,25 @@ class Access:
             return Refusal(403, "this part of the server is closed: it runs commands on this machine")
         return None
 
-    def _lands(self, scope: Scope, headers: Mapping[str, list[str]]) -> bool:
+    def _landed(self, user: User) -> str:
+        """Name of the cookie of a user who has landed. It has no secret: a browser sends cookies to every port of this
+        machine."""
+        return f"phiforge-{hashlib.sha256((self.auth + user.auth).encode()).hexdigest()[:12]}" if self.stored else ""
+
+    def _lands(self, scope: Scope, headers: Mapping[str, list[str]], user: User) -> bool:
         """Whether a browser gets the landing page: it requests that page, or its first page when items must be stored."""
         if scope.get("method") != "GET":
             return False
-        first = self.landed and "text/html" in "".join(headers.get("accept", []))
-        return scope["path"] == LANDING or bool(first and self.landed not in "".join(headers.get("cookie", [])))
+        landed = self._landed(user)
+        first = landed and "text/html" in "".join(headers.get("accept", []))
+        return scope["path"] == LANDING or bool(first and landed not in "".join(headers.get("cookie", [])))
 
-    async def _land(self, send: Send) -> None:
+    async def _land(self, send: Send, user: User) -> None:
         headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-store")]
-        if self.landed:
-            headers.append((b"set-cookie", f"{self.landed}=1; Path=/; SameSite=Strict; HttpOnly".encode()))
+        if landed := self._landed(user):
+            headers.append((b"set-cookie", f"{landed}=1; Path=/; SameSite=Strict; HttpOnly".encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": self.landing_page})
+        await send({"type": "http.response.body", "body": _landing_page(dict.fromkeys(self.stored, basic(user.auth)))})
 
     @staticmethod
     def _from_another_page(scope: Scope, headers: Mapping[str, list[str]]) -> bool:
@@ -223,20 +320,25 @@ class Access:
         )
         return site in {"cross-site", "same-site"} and not followed
 
-    def _role(self, headers: Mapping[str, list[str]]) -> str:
-        """The name in a request's credentials if they are accepted, else an empty string."""
+    def _user(self, headers: Mapping[str, list[str]]) -> User:
+        """Whose credentials a request has."""
         given = headers.get("authorization", [])
         scheme, _, encoded = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         if scheme.lower() != "basic":
-            return ""
+            return User()
         try:
-            auth = base64.b64decode(encoded.strip(), validate=True)
+            return self._known(base64.b64decode(encoded.strip(), validate=True).decode())
         except (binascii.Error, ValueError):
-            return ""
+            return User()
+
+    def _known(self, auth: str) -> User:
+        """The user with these credentials, if this server is for them."""
+        name, _, secret = auth.partition(":")
         for accepted in self.accepted:
-            if hmac.compare_digest(auth, accepted.encode()):
-                return accepted.partition(":")[0]
-        return ""
+            if hmac.compare_digest(auth.encode(), accepted.encode()):
+                return User(name, accepted.partition(":")[0], auth)
+        role = self.team.tokens.role(name, secret) if self.team.tokens else ""
+        return User(name, role, auth) if role in self.roles else User()
 
 
 def hosts_of(port: int) -> set[str]:
@@ -306,17 +408,3 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
         headers.append((b"www-authenticate", b'Basic realm="Phiforge", charset="UTF-8"'))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def write_compose_secrets(path: Path) -> bool:
-    """Write new secrets for docker-compose.yml into a file that only its owner can read, unless it exists; returns
-    whether it wrote the file."""
-    if path.exists():
-        return False
-    write_private(path, f"{AUTH}={new_auth()}\nPOSTGRES_PASSWORD={secrets.token_urlsafe(24)}\n")
-    return True
-
-
-if __name__ == "__main__":
-    written = write_compose_secrets(Path(".env"))
-    print(".env: written, readable only by you" if written else ".env already exists and was left as it is")

@@ -14,7 +14,8 @@ from typing import Any
 
 from components.errors import StepError
 from flows import settings
-from flows.access import AUTH, ORIGINS, Access, App, basic, given_auth, hosts_of, serve
+from flows.access import ORIGINS, Access, App, hosts_of, serve, server_auth
+from flows.tokens import team
 
 
 def prefect_app(auth: str, port: int) -> App:
@@ -44,7 +45,8 @@ def prefect_app(auth: str, port: int) -> App:
         origins=origins,
         open_paths=["/api/health", "/api/ready"],
         own_login="/api",
-        stored={"prefect-password": basic(auth)},  # read by Prefect's pages
+        stored=["prefect-password"],  # read by Prefect's pages
+        team=team(),
     )
 
 
@@ -91,7 +93,7 @@ def mlflow_app(auth: str, port: int) -> App:
     from mlflow.server.fastapi_app import app
 
     # MLflow's assistant gives a shell to the model in its settings, which everybody with the credentials can change.
-    return Access(app, auth, hosts_of(port), open_paths=["/health"], closed=["/mlflow/assistant/"])
+    return Access(app, auth, hosts_of(port), open_paths=["/health"], closed=["/mlflow/assistant/"], team=team())
 
 
 def _keep_artifacts_in_their_place(store: Any) -> None:
@@ -129,9 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     settings.configure(settings.project_root())
     port = arguments.port or PORTS[arguments.server]
     try:
-        auth = given_auth(os.environ)
-        if not auth:
-            raise StepError(f"{arguments.server}: no credentials; set {AUTH} to `operator:SECRET`, or run `make up`")
+        auth = server_auth(os.environ, arguments.server)
         serve(APPS[arguments.server](auth, port), arguments.host, port, arguments.fd)
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,14 +23,15 @@ def user() -> str:
 
     After a browser has disconnected, Streamlit no longer knows the person, but may still be running the page.
     """
-    return st.context.headers.get(access.ROLE_HEADER) or ""
+    headers = st.context.headers
+    return headers.get(access.USER_HEADER) or headers.get(access.ROLE_HEADER) or ""
 
 
 def refusal() -> str:
     """The reason why this person may only view; empty if they may act."""
     if os.environ.get(READ_ONLY, "").lower() not in ("", "0", "false", "no"):
         return f"This panel is read-only: {READ_ONLY} is set. You can view everything but not start or change runs."
-    if user() != access.OPERATOR:
+    if st.context.headers.get(access.ROLE_HEADER) != access.OPERATOR:
         return "You are not logged in as operator: you can view everything but not start or change runs."
     return ""
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 import components  # noqa: F401 - sets the opt-outs of telemetry before any tool is imported
 from components.errors import StepError
-from flows.client import access, pipeline_graph, project_root
+from flows.client import access, configure, pipeline_graph, project_root, team
 from ui import reads
 from ui.text import html
 
@@ -113,15 +113,15 @@ def main(argv: list[str] | None = None) -> int:
 
     threading.Thread(target=prepare, daemon=True, name="prepare").start()
     try:
-        auth = access.given_auth(os.environ)
-        if not auth:
-            raise StepError(f"panel: no credentials; set {access.AUTH} to `operator:SECRET`, or run `make up`")
+        auth = access.server_auth(os.environ, "panel")
+        configure(project_root())
         app = access.Access(
             Started(Reports(App(SCRIPT))),
             auth,
             access.hosts_of(arguments.port),
             open_paths=["/_stcore/health"],
             readers=True,
+            team=team(),
         )
         access.serve(app, arguments.host, arguments.port, arguments.fd)
     except StepError as error:

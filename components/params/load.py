@@ -205,6 +205,8 @@ def _explain(item: Mapping[str, Any]) -> str:
     given = item.get("input")
     if item["type"] == "extra_forbidden":
         candidates = known_keys() + sorted(Params.model_fields)
+        section = [known for known in candidates if known.startswith(f"{key.partition('.')[0]}.")]
+        candidates = section if difflib.get_close_matches(key, section, n=1, cutoff=0.75) else candidates
         nearest = difflib.get_close_matches(key, candidates, n=1)
         leaf = key.rpartition(".")[2]
         same_leaf = difflib.get_close_matches(leaf, [k.rpartition(".")[2] for k in candidates], n=1, cutoff=0.75)

@@ -11,7 +11,8 @@ from flows import access
 from flows.client.records import Records, basis, parameters, scores
 from flows.client.runs import Launch, Runs, flow_titles, launchable, pipeline_graph, pipeline_stages
 from flows.client.values import Curve, FlowRun, LogLine, Record, Refused, Score, StageRun, Unavailable
-from flows.settings import project_root
+from flows.settings import configure, project_root
+from flows.tokens import team
 
 __all__ = [
     "Curve",
@@ -27,6 +28,7 @@ __all__ = [
     "Unavailable",
     "access",
     "basis",
+    "configure",
     "flow_titles",
     "launchable",
     "parameters",
@@ -34,4 +36,5 @@ __all__ = [
     "pipeline_stages",
     "project_root",
     "scores",
+    "team",
 ]

@@ -29,19 +29,19 @@ class Act:
         return datetime.fromisoformat(self.at)
 
 
-def record(root: Path, by: str, what: str, of: str, text: str = "") -> None:
+def record(root: Path, by: str, what: str, of: str, text: str = "", name: str = FILE) -> None:
     """Add an act of this moment."""
     act = Act(datetime.now(UTC).isoformat(timespec="seconds"), by, what, of, text)
     line = json.dumps(asdict(act), ensure_ascii=False) + "\n"
-    handle = os.open(state_folder(root) / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    handle = os.open(state_folder(root) / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with open(handle, "a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(line)
 
 
-def latest(root: Path) -> Iterator[Act]:
+def latest(root: Path, name: str = FILE) -> Iterator[Act]:
     """The acts, newest first; lines that are not acts are left out."""
-    path = state_folder(root) / FILE
+    path = state_folder(root) / name
     if not path.is_file():
         return
     with open(path, "rb") as file:

@@ -2,13 +2,15 @@
 
 import asyncio
 import base64
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from flows import access
+from flows import access, attempts, requests, secret_files
+from flows.tokens import Tokens
 
 AUTH = "operator:correct-horse-battery-staple"
 HOST = "127.0.0.1:4200"
@@ -142,14 +144,14 @@ def test_pages_load_nothing_from_elsewhere_and_stand_in_no_other_frame():
 
 def test_the_landing_page_stores_the_login_and_leads_to_own_pages_only():
     for asked in ("/", access.LANDING):
-        sent, scope = ask([("host", HOST), HEADER, ("accept", "text/html")], path=asked, stored={"key": "value"})
+        sent, scope = ask([("host", HOST), HEADER, ("accept", "text/html")], path=asked, stored=["key"])
         assert scope is None
-        assert b'localStorage.setItem("key", "value")' in sent[1]["body"]
+        assert f'localStorage.setItem("key", "{access.basic(AUTH)}")'.encode() in sent[1]["body"]
         cookie = dict(sent[0]["headers"])[b"set-cookie"].decode()
         assert AUTH not in cookie
     again = [("host", HOST), HEADER, ("accept", "text/html"), ("cookie", cookie.partition(";")[0])]
-    assert status(again, stored={"key": "value"}) == 200
-    assert ask(again, stored={"key": "value"})[1] is not None
+    assert status(again, stored=["key"]) == 200
+    assert ask(again, stored=["key"])[1] is not None
     assert ask([("host", HOST), ("accept", "text/html")], path=access.LANDING)[0][0]["status"] == 401
 
 
@@ -173,7 +175,7 @@ values = st.one_of(
 )
 def test_nothing_passes_without_the_secret(headers, path, method, kind):
     application = Application()
-    wrapped = access.Access(application, AUTH, [HOST], readers=True, stored={"secret": AUTH})
+    wrapped = access.Access(application, AUTH, [HOST], readers=True, stored=["secret"])
     scope = {"type": kind, "path": path, "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]}
     if kind == "http":
         scope["method"] = method
@@ -187,7 +189,7 @@ def test_nothing_passes_without_the_secret(headers, path, method, kind):
     assert AUTH.encode() not in b"".join(message.get("body", b"") for message in sent)
 
 
-@pytest.mark.parametrize("auth", ["x", "operator", "operator:", "operator:short", "root:correct-horse-battery-staple"])
+@pytest.mark.parametrize("auth", ["x", "operator", "operator:", "operator:short", ":correct-horse-battery-staple"])
 def test_weak_or_malformed_credentials_are_refused(auth, tmp_path):
     with pytest.raises(StepError, match=r"expected `operator:SECRET`"):
         access.given_auth({access.AUTH: auth})
@@ -211,13 +213,146 @@ def test_new_credentials_are_new_and_strong():
     assert all(len(base64.urlsafe_b64decode(auth.partition(":")[2])) == 24 for auth in made)
 
 
-def test_compose_secrets_are_private_and_stay(tmp_path):
-    file = tmp_path / ".env"
-    assert access.write_compose_secrets(file)
-    text = file.read_text()
-    assert file.stat().st_mode & 0o777 == 0o600
-    values = dict(line.split("=", 1) for line in text.splitlines())
-    assert access.given_auth(values) == values[access.AUTH]
-    assert len(values["POSTGRES_PASSWORD"]) >= 32
-    assert not access.write_compose_secrets(file)
-    assert file.read_text() == text
+def test_a_server_starts_only_with_the_operators_credentials():
+    assert access.server_auth({access.AUTH: AUTH}, "panel") == AUTH
+    for environment in ({}, {access.AUTH: "anna:correct-horse-battery-staple"}):
+        with pytest.raises(StepError, match=r"panel: .*set PHIFORGE_AUTH to `operator:SECRET`"):
+            access.server_auth(environment, "panel")
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    (tmp_path / ".phiforge").mkdir()
+    return Tokens(tmp_path)
+
+
+def as_user(auth):
+    return ("authorization", "Basic " + access.basic(auth))
+
+
+@pytest.mark.parametrize("role", ["operator", "worker", "reader"])
+def test_a_token_opens_the_servers_of_its_role_until_it_is_revoked(tokens, role):
+    login = as_user("anna:" + tokens.create("anna", role))
+    team = access.Team(Tokens(tokens.file.parents[1]))
+    panel, servers = {"readers": True, "team": team}, {"team": team}
+    assert (status([("host", HOST), login], **panel) == 200) == (role != "worker")
+    assert (status([("host", HOST), login], **servers) == 200) == (role != "reader")
+    assert status([("host", HOST), as_user("anna:" + "x" * 32)], **panel) == 401
+    assert tokens.file.stat().st_mode & 0o777 == 0o600
+    tokens.revoke("anna")
+    assert {status([("host", HOST), login], **kind) for kind in (panel, servers)} == {401}
+
+
+def test_the_application_learns_who_asks_and_never_sees_a_token_where_it_checks_itself(tokens):
+    secret = tokens.create("anna", "worker")
+    team = access.Team(tokens)
+    given = [("host", HOST), as_user(f"anna:{secret}"), ("X-Phiforge-User", "operator")]
+    headers = dict(ask(given, path="/api/flows", own_login="/api", team=team)[1]["headers"])
+    assert headers[b"authorization"].decode() == HEADER[1]
+    assert (headers[b"x-phiforge-user"], headers[b"x-phiforge-role"]) == (b"anna", b"worker")
+    # A stranger's credentials are left to the application, which refuses them.
+    stranger = dict(
+        ask([("host", HOST), as_user("anna:guess")], path="/api/x", own_login="/api", team=team)[1]["headers"]
+    )
+    assert (stranger[b"authorization"].decode(), stranger[b"x-phiforge-role"]) == (as_user("anna:guess")[1], b"")
+
+
+def test_a_token_in_the_first_message_of_a_socket_becomes_the_operators(tokens):
+    secret = tokens.create("anna", "worker")
+    said = []
+
+    async def application(scope, receive, send):
+        said.append(json.loads((await receive())["text"])["token"])
+
+    async def ask_with(token):
+        async def receive():
+            return {"type": "websocket.receive", "text": json.dumps({"type": "auth", "token": token})}
+
+        wrapped = access.Access(application, AUTH, [HOST], own_login="/api", team=access.Team(tokens))
+        scope = {"type": "websocket", "path": "/api/events/in", "headers": [(b"host", HOST.encode())]}
+        await wrapped(scope, receive, None)
+
+    for token in (f"anna:{secret}", "anna:guess", AUTH):
+        asyncio.run(ask_with(token))
+    assert said == [AUTH, "anna:guess", AUTH]
+
+
+@pytest.mark.parametrize("name", ["operator", "reader", "Anna", "", "a b", "../x"])
+def test_a_token_has_a_plain_name_of_its_own(tokens, name):
+    with pytest.raises(StepError, match="expected a name of small letters"):
+        tokens.create(name, "reader")
+    tokens.create("anna", "reader")
+    with pytest.raises(StepError, match="this token exists"):
+        tokens.create("anna", "operator")
+    with pytest.raises(StepError, match="expected one of: anna"):
+        tokens.revoke("bert")
+
+
+def test_wrong_credentials_through_a_proxy_are_limited_by_address():
+    team = access.Team(proxied=True)
+
+    def answer(login, address, team=team):
+        return status([("host", HOST), login, ("x-forwarded-for", f"203.0.113.9, {address}")], team=team)
+
+    wrong = as_user("operator:guess")
+    guesses = [answer(wrong, "198.51.100.1") for _ in range(attempts.FAILURES + 2)]
+    assert guesses == [401] * attempts.FAILURES + [429] * 2
+    assert answer(HEADER, "198.51.100.1") == 429
+    assert answer(HEADER, "198.51.100.2") == 200
+    assert {answer(wrong, "198.51.100.1", access.Team()) for _ in range(attempts.FAILURES + 2)} == {401}
+
+
+def test_requests_of_one_address_are_limited(monkeypatch):
+    monkeypatch.setattr(attempts.time, "monotonic", lambda: 1.0)
+    seen = attempts.Attempts()
+    assert [seen.refuses("a") for _ in range(int(attempts.BURST) + 1)] == [False] * int(attempts.BURST) + [True]
+    assert not seen.refuses("b")
+    monkeypatch.setattr(attempts.time, "monotonic", lambda: 2.0)
+    assert not seen.refuses("a")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "act"),
+    [
+        ("POST", "/api/deployments/1f/create_flow_run", "launch"),
+        ("DELETE", "/api/flow_runs/1f", "delete"),
+        ("PATCH", "/api/deployments/1f/schedules/2", "change"),
+        ("POST", "/api/2.0/mlflow/registered-models/alias", "promote"),
+        ("DELETE", "/ajax-api/2.0/mlflow/model-versions/delete", "delete"),
+        ("POST", "/api/flow_runs/filter", ""),
+        ("POST", "/api/flow_runs/1f/set_state", ""),
+        ("POST", "/api/logs/", ""),
+        ("POST", "/api/2.0/mlflow/runs/log-batch", ""),
+    ],
+)
+def test_the_audit_log_has_what_people_change(tmp_path, capsys, monkeypatch, method, path, act):
+    (tmp_path / ".phiforge").mkdir()
+    monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
+    requests.record(tmp_path, "anna", method, path, 201, "198.51.100.1")
+    assert requests.main([]) == 0
+    said = capsys.readouterr().out.split()[2:]
+    assert said == (["anna", act, path, method, "201", "198.51.100.1"] if act else [])
+
+
+def test_secrets_of_compose_are_private_outside_the_project_and_stay(tmp_path, monkeypatch, capsys):
+    project, folder = tmp_path / "project", tmp_path / "secrets"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    assert secret_files.main(["--folder", str(folder), "--domain", "ml.example.org"]) == 0
+    files = {file.name: file.read_text() for file in folder.iterdir()}
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert access.given_auth({access.AUTH_FILE: str(folder / "auth")})
+    for name in secret_files.DATABASES:
+        password = files[f"{name}.pgpass"].strip().rpartition(":")[2]
+        assert len(password) >= 32
+        assert f"ROLE {name} LOGIN PASSWORD '{password}'" in files["databases.sql"]
+    env = (project / ".env").read_text()
+    assert "PHIFORGE_HOSTS=ml.example.org,prefect.ml.example.org,mlflow.ml.example.org\n" in env
+    assert not [name for name, text in files.items() if any(len(word) > 19 and word in env for word in text.split())]
+    assert secret_files.main(["--folder", str(folder)]) == 0
+    assert files == {file.name: file.read_text() for file in folder.iterdir()}
+    (folder / "prefect.pgpass").unlink()
+    assert secret_files.main(["--folder", str(folder)]) == 1
+    assert secret_files.main(["--folder", str(project / "secrets")]) == 1
+    assert "prefect.pgpass missing" in capsys.readouterr().err

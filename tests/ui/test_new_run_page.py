@@ -61,7 +61,7 @@ def test_own_text_is_shown_before_the_run_and_sizes_follow_from_it(open_page: Op
     assert "Every parameter is at its default." in page, "what follows from the size is not a person's change"
     assert f"{notes}" in at.code[0].value
     assert "<dt>Small model</dt>" in page
-    assert "18 of 18 stages" in page
+    assert "19 of 19 stages" in page
 
 
 def test_text_and_size_are_given_to_the_run(open_page: Open, notes: Path) -> None:
