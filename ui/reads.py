@@ -244,9 +244,11 @@ def acts(run_id: str) -> list[Act]:
 
 
 def page_address(address: str) -> str:
-    """A page of Prefect or MLflow, with the login of an operator, because these servers have no readers."""
+    """A page of Prefect or MLflow, with the login of `operator`; others log in there with their own token."""
     auth = os.environ.get(access.AUTH, "")
-    operator = st.context.headers.get(access.ROLE_HEADER) == access.OPERATOR
+    headers = st.context.headers
+    names = {headers.get(access.ROLE_HEADER), headers.get(access.USER_HEADER) or access.OPERATOR}
+    operator = names == {access.OPERATOR}
     return access.with_login(address, auth) if auth and address.startswith("http") and operator else address
 
 
