@@ -60,6 +60,7 @@ COMMANDS = {
     "try": Entry("test a hypothesis about parameters, seed by seed; or print the lab book", "flows.tries"),
     "without": Entry("retrain without some documents, and see what that changes", "flows.without"),
     "forget": Entry("remove documents from the data and the models, with a certificate", "flows.forget"),
+    "safety": Entry("measure refusal, stereotypes and leaked secrets of a model", "flows.safety"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
     "housekeeping": Entry("remove results of earlier runs that are no longer needed", "flows.housekeeping.__main__"),
     "backup": Entry(

@@ -11,6 +11,7 @@ from streamlit.web import bootstrap  # noqa: E402
 
 from flows.client import access  # noqa: E402
 from flows.client import corpus as corpora  # noqa: E402
+from flows.client.tuning import Checked  # noqa: E402
 from tests.ui import fakes  # noqa: E402
 from ui import acts, reads  # noqa: E402
 
@@ -25,6 +26,8 @@ if __name__ == "__main__":
     reads.playground = lambda: talker  # type: ignore[assignment,return-value]
     reads.models = lambda: ["large", "small", "control"]  # type: ignore[assignment]
     reads.exam = fakes.questions  # type: ignore[assignment]
+    reads.tuning_rows = lambda *_: Checked(2, [{"prompt": "Which is red?", "completion": "Mars"}])  # type: ignore[assignment]
+    reads.tuned = list  # type: ignore[assignment]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]
     made = tempfile.TemporaryDirectory(prefix="phiforge-")
