@@ -16,6 +16,8 @@ from tests.ui import fakes  # noqa: E402
 from ui import acts, reads  # noqa: E402
 
 if __name__ == "__main__":
+    if real := sys.argv[-1] == "--real-models":  # those of the project's last run
+        sys.argv.pop()
     more_runs, more_versions = map(int, sys.argv[2:4] or ("0", "0"))
     history = fakes.history(more_runs)
     ids = [run.id for run in history.all[:3]]
@@ -23,11 +25,12 @@ if __name__ == "__main__":
     reads.schedules = fakes.schedules
     reads.runs = reads.records = lambda: history  # type: ignore[assignment,return-value]
     talker = fakes.Talker()
-    reads.playground = lambda: talker  # type: ignore[assignment,return-value]
-    reads.models = lambda: ["large", "small", "control"]  # type: ignore[assignment]
-    reads.exam = fakes.questions  # type: ignore[assignment]
-    reads.tuning_rows = lambda *_: Checked(2, [{"prompt": "Which is red?", "completion": "Mars"}])  # type: ignore[assignment]
-    reads.tuned = list  # type: ignore[assignment]
+    if not real:
+        reads.playground = lambda: talker  # type: ignore[assignment,return-value]
+        reads.models = lambda: ["large", "small", "control"]  # type: ignore[assignment]
+        reads.exam = fakes.questions  # type: ignore[assignment]
+        reads.tuning_rows = lambda *_: Checked(2, [{"prompt": "Which is red?", "completion": "Mars"}])  # type: ignore[assignment]
+        reads.tuned = list  # type: ignore[assignment]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]
     made = tempfile.TemporaryDirectory(prefix="phiforge-")
