@@ -1,5 +1,9 @@
-"""The panel on `fakes.history()`, for a browser: `python tests/ui/fake_app.py PORT [RUNS VERSIONS CORPUS]`."""
+"""The panel on `fakes.history()`, for a browser: `python tests/ui/fake_app.py PORT [RUNS VERSIONS CORPUS]`.
 
+With PHIFORGE_HOME, the playground's pages show the models and the exam of that folder's run.
+"""
+
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -21,10 +25,11 @@ if __name__ == "__main__":
     reads.registry = lambda: fakes.Versions(*ids, more=more_versions)  # type: ignore[assignment,return-value]
     reads.schedules = fakes.schedules
     reads.runs = reads.records = lambda: history  # type: ignore[assignment,return-value]
-    talker = fakes.Talker()
-    reads.playground = lambda: talker  # type: ignore[assignment,return-value]
-    reads.models = lambda: ["large", "small", "control"]  # type: ignore[assignment]
-    reads.exam = fakes.questions  # type: ignore[assignment]
+    if not os.environ.get("PHIFORGE_HOME"):
+        talker = fakes.Talker()
+        reads.playground = lambda: talker  # type: ignore[assignment,return-value]
+        reads.models = lambda: ["large", "small", "control", "grown"]  # type: ignore[assignment]
+        reads.exam = fakes.questions  # type: ignore[assignment]
     acts.user = lambda: access.OPERATOR
     acts.record = lambda *_: None  # type: ignore[assignment]
     made = tempfile.TemporaryDirectory(prefix="phiforge-")

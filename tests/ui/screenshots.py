@@ -1,9 +1,11 @@
 """Pictures of the panel's pages for the documentation, on the made-up history: `python -m tests.ui.screenshots`.
 
-Writes docs/images/panel-PAGE.png, 1100 pixels wide, in 96 colours. Needs an installed Chromium.
+Writes docs/images/panel-PAGE.png, 1100 pixels wide, in 96 colours. Needs an installed Chromium. With PHIFORGE_HOME=FOLDER, it
+makes those of the playground too, from the finished run in that folder.
 """
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,12 @@ FOLDER = ROOT / "docs" / "images"
 COMPARED = "compare?runs=id-baseline,id-baseline-seed-2,id-baseline-seed-3,id-wider,id-wider-seed-2,id-wider-seed-3"
 PAGES = {"home": "", "new-run": "new_run", "runs": "runs", "compare": COMPARED, "data": "data", "models": "models",
          "leaderboard": "leaderboard", "schedules": "schedules"}  # fmt: skip
+QUESTION = "Question%3A+Which+planet+is+closer+to+the+Sun%2C+Saturn+or+Venus%3F%0AAnswer%3A"
+PLAYGROUND = {
+    "chat": f"chat?beside=small&temperature=0.0&max_tokens=48&prompt={QUESTION}",
+    "inside": "inside",
+    "exam": "exam?family=planets",
+}
 WIDTH, TALLEST, COLOURS = 1100, 900, 96
 
 
@@ -32,11 +40,16 @@ def main() -> None:
                 executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
                 args=["--no-sandbox", "--disable-gpu"],
             )
-            for name, path in PAGES.items():
+            for name, path in (PAGES | (PLAYGROUND if os.environ.get("PHIFORGE_HOME") else {})).items():
                 page = browser.new_page(viewport={"width": WIDTH, "height": TALLEST}, color_scheme="light")
                 page.goto(f"http://127.0.0.1:{port}/{path}")
                 page.locator("h1").first.wait_for()
                 page.locator(".pf-outline").first.wait_for(state="hidden")
+                if name == "chat":
+                    page.get_by_role("button", name="Continue").click()
+                    page.get_by_role("group", name="Answer of small").get_by_role("button").first.click()
+                if name == "inside":
+                    page.get_by_text("Where a head looks").wait_for()
                 page.wait_for_timeout(3_000)  # charts and tables are drawn
                 picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 target = FOLDER / f"panel-{name}.png"
