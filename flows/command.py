@@ -60,11 +60,16 @@ COMMANDS = {
     "try": Entry("test a hypothesis about parameters, seed by seed; or print the lab book", "flows.tries"),
     "without": Entry("retrain without some documents, and see what that changes", "flows.without"),
     "forget": Entry("remove documents from the data and the models, with a certificate", "flows.forget"),
+    "safety": Entry("measure refusal, stereotypes and leaked secrets of a model", "flows.safety"),
     "step": Entry("run one step of the pipeline alone, with its paths named", "flows.step"),
     "housekeeping": Entry("remove results of earlier runs that are no longer needed", "flows.housekeeping.__main__"),
+    "backup": Entry(
+        "write databases, cache, registry and experiments to one file", "flows.backup", {"command": "backup"}
+    ),
+    "restore": Entry("put a backup back, and bring its databases up to date", "flows.backup", {"command": "restore"}),
     "pull": Entry("get the results that dvc.lock names from the remote, each checked", "flows.pull"),
     "token": Entry("create, list and revoke credentials of persons and machines", "flows.tokens"),
-    "audit-log": Entry("print who launched, promoted, changed or deleted what", "flows.requests"),
+    "audit-log": Entry("print who launched, promoted, changed or deleted what", "flows.audit_log"),
     "audit": Entry("list known security advisories for the locked packages", "flows.audit"),
     "completion": Entry("print the completion script of bash or zsh", "flows.completion"),
 }

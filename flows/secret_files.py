@@ -31,6 +31,7 @@ def write_secrets(folder: Path) -> list[str]:
             for name, password in passwords.items()
         ),
         **{f"{name}.pgpass": f"*:*:{name}:{name}:{password}\n" for name, password in passwords.items()},
+        "databases.pgpass": "".join(f"*:*:{name}:{name}:{password}\n" for name, password in passwords.items()),
         "s3.json": json.dumps({"identities": [_identity(user, *key) for user, key in keys.items()]}, indent=1) + "\n",
         **{
             f"s3-{user}.ini": f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"

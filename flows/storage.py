@@ -28,7 +28,7 @@ def main() -> int:
     file = settings.project_root() / ".dvc" / "config.local"
     file.touch(mode=0o600)
     config = ConfigObj(str(file), encoding="utf-8")
-    config[f"'remote \"{REMOTE}\"'"] = {
+    config[f'remote "{REMOTE}"'] = {
         "url": f"s3://{BUCKETS['results'][0]}/dvc",
         "endpointurl": address,
         "credentialpath": os.environ[CREDENTIALS],

@@ -98,10 +98,10 @@ class Tokens:
 
 def team() -> Team:
     """Who may use the servers of the project besides the operator, and the audit log."""
-    from flows import requests  # which reads the acts as the panel does, by `flows.client`
+    from flows import audit_log  # which reads the acts as the panel does, by `flows.client`
 
     root = settings.project_root()
-    return Team(Tokens(root), partial(requests.record, root), bool(os.environ.get(BEHIND_PROXY)))
+    return Team(Tokens(root), partial(audit_log.record, root), bool(os.environ.get(BEHIND_PROXY)))
 
 
 def _hash(secret: str) -> str:

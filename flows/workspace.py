@@ -288,4 +288,4 @@ def _remove(root: Path, folder: Path) -> None:
             git(root, "worktree", "remove", "--force", str(folder))
         except StepError:
             shutil.rmtree(folder)  # its creation was interrupted, so git does not know it
-    git(root, "worktree", "prune")
+    # Git is not asked to prune: seen from a container, workspaces of the host are missing, and the other way round.

@@ -28,6 +28,7 @@ from flows.client import (
     access,
     pipeline_graph,
     project_root,
+    tuning,
 )
 from flows.client import corpus as data
 from flows.client import exam as questions
@@ -109,6 +110,26 @@ def about_model(model: str) -> dict[str, Any]:
 def look(model: str, prompt: str, off: Mapping[str, Any], head: Sequence[int], tokens: int) -> dict[str, Any]:
     """What a prompt does inside a model. Kept for a minute, so that a switch only computes the model that it changes."""
     return playground().one("look", model=model, prompt=prompt, off=off, head=head, tokens=tokens)
+
+
+def tuning_rows(files: tuple[str, ...], objective: str) -> tuning.Checked:
+    """Rows to learn from, as the step of fine-tuning checks them.
+
+    Raises:
+        StepError: the step refuses them.
+    """
+    return _tuning_rows(files, objective, tuple(_changed(Path(file)) for file in files))
+
+
+@st.cache_data(max_entries=20, show_spinner="Checking the rows")
+def _tuning_rows(files: tuple[str, ...], objective: str, changed: tuple[int, ...]) -> tuning.Checked:
+    return tuning.check(project_root(), files, objective)
+
+
+@st.cache_data(ttl=SOON, show_spinner=False)
+def tuned() -> list[tuning.Tuned]:
+    """Results of fine-tuning, newest first."""
+    return tuning.tuned(project_root())
 
 
 def exam() -> list[Question]:
@@ -229,9 +250,11 @@ def acts(run_id: str) -> list[Act]:
 
 
 def page_address(address: str) -> str:
-    """A page of Prefect or MLflow, with the login of an operator, because these servers have no readers."""
+    """A page of Prefect or MLflow, with the login of `operator`; others log in there with their own token."""
     auth = os.environ.get(access.AUTH, "")
-    operator = st.context.headers.get(access.ROLE_HEADER) == access.OPERATOR
+    headers = st.context.headers
+    names = {headers.get(access.ROLE_HEADER), headers.get(access.USER_HEADER) or access.OPERATOR}
+    operator = names == {access.OPERATOR}
     return access.with_login(address, auth) if auth and address.startswith("http") and operator else address
 
 

@@ -82,7 +82,7 @@ def log_probabilities(model: Phi, questions: Sequence[Question], size: int = BAT
     """Log-probability in nats of each choice of each question, given its prompt; `size` as for `batches_of`."""
     found: dict[int, list[float]] = {}
     with torch.no_grad():
-        for batch in batches_of(questions, size, model.embed.weight.device):
+        for batch in batches_of(questions, model, size):
             found |= zip(batch.numbers, batch.scores(model.hidden(batch.tokens), model), strict=True)
     return [found[number] for number in range(len(questions))]
 
@@ -128,32 +128,33 @@ class QuestionBatch:
         return [[next(found) for _ in question] for question in self.choices]
 
 
-def batches_of(
-    questions: Sequence[Question], size: int = BATCH, device: torch.device | None = None
-) -> Iterator[QuestionBatch]:
-    """Batches of about `size` distinct inputs, those of similar length together."""
+def batches_of(questions: Sequence[Question], model: Phi, size: int = BATCH) -> Iterator[QuestionBatch]:
+    """Batches of about `size` distinct inputs for a model, those of similar length together.
+
+    An input that is longer than the model's positions is cut on the left, as the benchmark does.
+    """
     waiting: list[int] = []
     inputs = 0
     for number in sorted(range(len(questions)), key=lambda n: max(map(len, questions[n].tokens))):
         waiting.append(number)
         inputs += len({ids[:-1] for ids in questions[number].tokens})
         if inputs >= size:
-            yield _batch(questions, waiting, device)
+            yield _batch(questions, waiting, model)
             waiting, inputs = [], 0
     if waiting:
-        yield _batch(questions, waiting, device)
+        yield _batch(questions, waiting, model)
 
 
-def _batch(questions: Sequence[Question], numbers: list[int], device: torch.device | None) -> QuestionBatch:
+def _batch(questions: Sequence[Question], numbers: list[int], model: Phi) -> QuestionBatch:
     rows: dict[tuple[int, ...], int] = {}
-    choices = tuple(
-        tuple(
-            (rows.setdefault(ids[:-1], len(rows)), questions[n].context - 1, ids[questions[n].context :])
-            for ids in questions[n].tokens
-        )
-        for n in numbers
-    )
+    kept = model.config.max_position_embeddings + 1  # the last token is predicted only
+
+    def place(ids: tuple[int, ...], context: int) -> tuple[int, int, tuple[int, ...]]:
+        row = ids[-kept:][:-1]
+        return rows.setdefault(row, len(rows)), len(row) - (len(ids) - context), ids[context:]
+
+    choices = tuple(tuple(place(ids, questions[n].context) for ids in questions[n].tokens) for n in numbers)
     tokens = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
     for ids, row in rows.items():
         tokens[row, : len(ids)] = torch.tensor(ids)
-    return QuestionBatch(tuple(numbers), tokens.to(device), choices)
+    return QuestionBatch(tuple(numbers), tokens.to(model.embed.weight.device), choices)

@@ -82,7 +82,7 @@ def _losses(model: Phi, material: Material, parts: list[Part]) -> tuple[np.ndarr
 def _rights(model: Phi, material: Material, parts: list[Part]) -> tuple[np.ndarray, np.ndarray]:
     """Probability of the right answer of each question, (n,), and without each part, (parts, n)."""
     found = np.empty((len(parts) + 1, len(material.questions)))
-    batches = list(batches_of(material.questions, device=model.embed.weight.device))
+    batches = list(batches_of(material.questions, model))
     progress = Progress(len(batches))
     for number, batch in enumerate(batches, 1):
         recorded = record(model, batch.tokens)

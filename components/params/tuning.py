@@ -35,7 +35,9 @@ class TuningParams(Section):
     batch_tokens: int = Field(
         2_048, ge=8, description="Number of tokens per optimizer step of fine-tuning, padding included"
     )
-    beta: float = Field(0.1, gt=0, le=100, description="Strength of the pull to the start in dpo and npo")
+    preference_beta: float = Field(
+        0.1, gt=0, le=100, description="Beta of dpo and npo: how strongly the model is kept near its start"
+    )
     retain_weight: float = Field(1.0, ge=0, le=1_000, description="Weight of the rows to retain when unlearning")
     template: Literal["chat", "plain"] = Field(
         "chat", description="Render prompts given as text through the chat template, or take them as they are (plain)"

@@ -41,18 +41,23 @@ def model_card(
     if license:
         front["license"] = license
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in sorted(front.items())), "---", ""]
-    lines += ["# A Phi language model", "", *_about(config, dtype, license), ""]
+    lines += ["# A Phi language model", "", *_about(config, dtype, license, lineage.get("step") == "tuning"), ""]
     lines += ["## Training", "", *_training(lineage), ""]
     lines += ["## Use", "", *_use(config), "", "### llama.cpp", "", *_llama_cpp(config, pre_tokenizer), ""]
     return "\n".join(lines)
 
 
-def _about(config: PhiConfig, dtype: str, license: str | None) -> list[str]:
+def _about(config: PhiConfig, dtype: str, license: str | None, tuned: bool) -> list[str]:
     values = config.to_hf()
+    trained = (
+        "Fine-tuned, as described below; it"
+        if tuned
+        else "Pre-trained only: it continues text, has had no instruction tuning and no safety training, and"
+    )
     lines = [
         "A decoder-only transformer of the Phi architecture: attention and feed-forward in parallel behind one LayerNorm, "
-        "rotary positions on a part of each head, an untied output head. Pre-trained only: it continues text, has had no "
-        "instruction tuning and no safety training, and often writes false statements.",
+        "rotary positions on a part of each head, an untied output head. "
+        f"{trained} often writes false statements.",
         "",
         "| | |",
         "|---|---|",
@@ -115,6 +120,10 @@ def _stage(lineage: Mapping[str, Any]) -> str:
     ):
         if isinstance(value := lineage.get(key), int | float) and abs(value) < MOST:
             facts.append(words.format(value))
+    if lineage.get("step") == "tuning":
+        tuning = lineage.get("tuning") or {}
+        how = escape_markdown(", ".join(str(tuning.get(key)) for key in ("objective", "method") if tuning.get(key)))
+        return f"fine-tuned ({how or 'adapter merged'})" + (f": {', '.join(facts)}" if facts else "")
     start = "a checkpoint" if lineage.get("initial") else "random weights"
     return f"trained from {start}" + (f": {', '.join(facts)}" if facts else "")
 

@@ -17,6 +17,7 @@ from components.foreign.tokenizer_files import CONFIG, ROLES, copy_tokenizer
 from components.phi import checkpoint
 from components.phi.card import MODELFILE, model_card, modelfile, other_tools
 from components.phi.model import PhiConfig
+from components.phi.template import QUESTIONS, read_template
 from components.phi.weights import CheckpointWeights, write_state
 
 NEW_TOKENS = 256  # default number of tokens to generate, if the model has the positions
@@ -72,8 +73,8 @@ def export(
         dtype: data type of the stored weights: "float32", "bfloat16" or "float16".
         max_shard_bytes: maximum size of a file of weights; None writes one file.
         license: SPDX name for the model card; None if unknown.
-        chat_template: file with the chat template to export; None for ours. The checkpoint's own template is a program,
-            so it is copied only if it is named here.
+        chat_template: file with the chat template to export; None for ours, a tuned checkpoint's for one that was tuned
+            with it. Another template of the checkpoint is a program, so it is copied only if it is named here.
 
     Raises:
         StepError: the checkpoint cannot be read, a weight is too large for float16, the tokenizer is missing or has more
@@ -91,7 +92,8 @@ def export(
         write_json(folder / checkpoint.GENERATION, generation_config(config, ends))
         write_state(config, weights, folder, checkpoint.DTYPES[dtype], max_shard_bytes)
         copy_tokenizer(source, folder)
-        write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template))
+        own = QUESTIONS if read_template(Path(source)) == QUESTIONS else CHAT_TEMPLATE
+        write_json(folder / CONFIG, tokenizer_config(folder, config, tokenizer, chat_template, own))
         write_json(folder / "lineage.json", lineage)
         split = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")).get("pre_tokenizer")
         card = model_card(config, lineage, split, dtype, license)
@@ -118,7 +120,7 @@ def generation_config(config: PhiConfig, end_tokens: tuple[int, ...]) -> dict[st
 
 
 def tokenizer_config(
-    folder: Path, config: PhiConfig, tokenizer: Any, chat_template: Path | None = None
+    folder: Path, config: PhiConfig, tokenizer: Any, chat_template: Path | None = None, own: str = CHAT_TEMPLATE
 ) -> Mapping[str, Any]:
     """tokenizer_config.json with every role filled, the model's length and a chat template."""
     path = folder / CONFIG
@@ -132,7 +134,7 @@ def tokenizer_config(
     filled["tokenizer_class"] = values.get("tokenizer_class") or "PreTrainedTokenizerFast"
     filled["model_input_names"] = ["input_ids", "attention_mask"]  # generate() refuses token types
     filled["model_max_length"] = config.max_position_embeddings
-    filled["chat_template"] = read_chat_template(chat_template, filled) if chat_template else CHAT_TEMPLATE
+    filled["chat_template"] = read_chat_template(chat_template, filled) if chat_template else own
     return values | filled
 
 

@@ -37,7 +37,7 @@ def run(inputs: Paths, outputs: Paths, params: Params, tracker: Tracker) -> dict
             f"{folder} has the weights {origin['weights_sha256'][:12]}; expected {expected[:12]}, on which {adapter} was "
             "trained; name that checkpoint"
         )
-    lineage = tuned or origin["lineage"] | {"step": "tuning", "initial": origin, "torch": torch.__version__}
+    lineage = tuned or {"step": "tuning", "initial": origin, "torch": torch.__version__}
     weights = CheckpointWeights(folder, config)
     base = {name: weights[name] for name in state_shapes(config)}
     with atomic_directory(outputs["output"]) as made:

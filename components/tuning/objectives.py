@@ -25,7 +25,7 @@ Objective = Callable[[Phi, Texts], Tensor]
 
 def objective_of(settings: TuningParams) -> Objective:
     """The loss of a micro-batch by the parameters."""
-    beta, retain = settings.beta, settings.retain_weight
+    beta, retain = settings.preference_beta, settings.retain_weight
     return {
         SFT: answer_loss,
         DPO: lambda model, batch: dpo(model, batch, beta),

@@ -284,10 +284,9 @@ def save(
 ) -> None:
     """Write the tuned checkpoint with its chat template and, with lora, the adapter in its folder."""
     own, folder, model = params.tuning, inputs["model"], module.model.to("cpu")
-    origin = origin_of(folder)
-    lineage = origin["lineage"] | {
+    lineage = {
         "step": "tuning",
-        "initial": origin,
+        "initial": origin_of(folder),
         "seed": params.seed,
         "steps": module.steps,
         "training_tokens": summary["tokens"],

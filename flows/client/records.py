@@ -17,7 +17,7 @@ from flows.client.values import Curve, Record, Score
 
 EXAMPLES = "scores/examples.parquet"  # of a benchmark stage
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # address of MLflow's pages when its records are read from the SQLite file
+MLFLOW_PAGES = "PHIFORGE_MLFLOW_PAGES"  # where browsers reach MLflow, if not at the address of its API
 
 
 class Records(Tracking):
@@ -26,7 +26,7 @@ class Records(Tracking):
     @property
     def address(self) -> str:
         """The address of MLflow's own pages; empty for a file without a server."""
-        return without_secrets(self.uri) if is_web(self.uri) else os.environ.get(MLFLOW_PAGES, "")
+        return os.environ.get(MLFLOW_PAGES) or (without_secrets(self.uri) if is_web(self.uri) else "")
 
     def link(self, record: Record) -> str:
         """Page of a run in MLflow's interface, or an empty string."""

@@ -113,8 +113,8 @@ class Runs:
 
     @property
     def address(self) -> str:
-        """The address of Prefect's own pages."""
-        return without_secrets(self.api).removesuffix("/").removesuffix("/api")
+        """The address of Prefect's own pages, as browsers reach it."""
+        return os.environ.get("PREFECT_UI_URL") or without_secrets(self.api).removesuffix("/").removesuffix("/api")
 
     def ready(self, flow: str = PIPELINE.flow) -> bool:
         """Whether a worker waits for new runs of a flow's deployment.

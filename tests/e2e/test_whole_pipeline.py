@@ -415,3 +415,21 @@ def test_a_document_is_left_out_and_then_forgotten(by_flow: Path) -> None:
     assert "training: done" not in call(by_flow, "flows.run", "--no-promote")
     certificate.write_text(json.dumps(found | {"newly_kept": [{"id": "0", "source": "x"}]}))
     assert not {check.name: check.holds for check in verify(by_flow, certificate)}["unchanged"]
+
+
+def test_what_was_destroyed_is_restored_and_a_score_traced_again(by_flow: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(by_flow, tmp_path / "project", symlinks=True)
+    file = str(tmp_path / "backup.tar")
+
+    def traced() -> dict:
+        return json.loads(call(project, "flows.trace", "reports/scores/large/scores.json", "--json"))
+
+    before = traced()
+    call(project, "flows.backup", "backup", file)
+    for name in (".dvc/cache", ".phiforge", "data", "models", "reports", "mlartifacts"):
+        shutil.rmtree(project / name)
+    (project / "mlflow.db").unlink()
+    (project / "dvc.lock").unlink()
+    assert "restored" in call(project, "flows.backup", "restore", file)
+    assert traced() == before
+    assert "Everything was cached" in call(project, "flows.run")

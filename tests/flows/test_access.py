@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import StepError
-from flows import access, attempts, requests, secret_files
+from flows import access, attempts, audit_log, secret_files
 from flows.tokens import Tokens
 
 AUTH = "operator:correct-horse-battery-staple"
@@ -328,8 +328,8 @@ def test_requests_of_one_address_are_limited(monkeypatch):
 def test_the_audit_log_has_what_people_change(tmp_path, capsys, monkeypatch, method, path, act):
     (tmp_path / ".phiforge").mkdir()
     monkeypatch.setenv("PHIFORGE_HOME", str(tmp_path))
-    requests.record(tmp_path, "anna", method, path, 201, "198.51.100.1")
-    assert requests.main([]) == 0
+    audit_log.record(tmp_path, "anna", method, path, 201, "198.51.100.1")
+    assert audit_log.main([]) == 0
     said = capsys.readouterr().out.split()[2:]
     assert said == (["anna", act, path, method, "201", "198.51.100.1"] if act else [])
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.ui.fakes import HOSTILE, Lists, Open, Talker, html, opener, settle
+from components.errors import StepError
+from flows.client import Launch
+from flows.client.tuning import Checked, Tuned, check
+from tests.ui.fakes import HOSTILE, Lists, Open, Talker, history, html, opener, settle
 from ui import reads
 
 
@@ -137,3 +140,52 @@ def test_questions_are_found_with_the_answers_of_each_model(
     page = html(open_page("exam", Lists(), **query))
     assert [word for word in shown if word not in page] == []
     assert [word for word in absent if word in page] == []
+
+
+@pytest.fixture
+def tune_page(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
+    rows = [{"prompt": HOSTILE, "completion": "a"}, {"messages": [{"role": "user", "content": "hello"}]}]
+    monkeypatch.setattr(reads, "tuning_rows", lambda files, objective: Checked(len(files) + 7, rows))
+    numbers = {"value": 0.05, "low": 0.02, "high": 0.08, "detectable": 0.03}
+    result = {"exam": numbers, "bits_per_byte": numbers, "training": {"trained_on": 1234}}
+    made = Tuned("abc", result, {"model": "large", "objective": "sft", "method": "lora", "learning_rate": 0.002}, 1.0)
+    monkeypatch.setattr(reads, "tuned", lambda: [made])
+    return open_page
+
+
+def test_rows_are_shown_as_text_and_a_run_starts_with_what_was_changed(
+    tune_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Launch] = []
+    monkeypatch.setattr("ui.acts.launch", lambda wanted: launched.append(wanted) or history().all[0])
+    at = tune_page("tune", Lists())
+    page = html(at)
+    assert "7 rows" in at.caption[0].value
+    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+    assert "user: hello" in page
+    assert "1,234" in page
+    assert "+0.050" in page
+    at = settle(at.number_input(key="tune-rank").set_value(4).run())
+    assert "tuning.rank=4" in at.code[0].value
+    settle(next(button for button in at.button if button.label == "Start the run").click().run())
+    assert launched == [Launch({"tuning.rank": 4}, flow="tuning")]
+
+
+def test_a_reader_starts_nothing_and_names_no_file(tune_page: Open) -> None:
+    at = tune_page("tune", Lists(), role="reader", files="/etc/passwd")
+    assert next(button for button in at.button if button.label == "Start the run").disabled
+    assert not [field for field in at.text_input if field.label == "JSONL files"]
+
+
+def test_rows_are_checked_by_the_step_itself(tmp_path: Path, root: Any) -> None:
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    for name in ("textbooks", "exam"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text('{"prompt": "a", "completion": "b"}\n' * 9)
+    bad.write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a"}\n')
+    found = check(tmp_path, [str(good)], "sft")
+    assert (found.rows, len(found.sample)) == (9, 5)
+    with pytest.raises(StepError, match=r"bad.jsonl, line 2: 'prompt'; expected an object with messages or prompt"):
+        check(tmp_path, [str(bad)], "sft")

@@ -67,7 +67,7 @@ def test_runs_are_ticked_compared_and_opened(browser: Any, address: str) -> None
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("path", ["runs", COMPARE, "new_run", "exam", "inside"])
+@pytest.mark.parametrize("path", ["runs", COMPARE, "new_run", "exam", "inside", "tune"])
 def test_a_phone_shows_no_page_wider_than_itself(browser: Any, address: str, path: str) -> None:
     page = opened(browser, f"{address}/{path}", width=390)
     page.get_by_role("rowheader", name="large").first.wait_for() if "compare" in path else page.wait_for_timeout(2_000)
@@ -130,6 +130,7 @@ PAGES = (
     "chat",
     "exam",
     "inside",
+    "tune",
 )
 SCREENS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
 

@@ -111,7 +111,8 @@ def dependencies(record: Record) -> str | None:
     if not chain or chain[-1].get("step") != "training" or chain[-1].get("initial"):
         return None
     teachers = [step["teacher"] for step in chain if step.get("teacher")]
-    steps = [f"growth ({step.get('operator')})" if step.get("step") == "transfer" else "training" for step in chain]
+    names = {"transfer": "growth ({})", "tuning": "fine-tuning"}
+    steps = [names.get(str(step.get("step")), "training").format(step.get("operator")) for step in chain]
     start = f"None outside the pipeline; from random weights by {', then '.join(reversed(steps))}."
     if teachers:
         start += f" Distilled from {len(teachers)} teacher model(s), which lineage.json names."

@@ -17,6 +17,7 @@ ASKED = [  # family, question, choices, answer
     ("colours", "w3 w4", ["w5", "w6", "w5 w7 w8"], 0),
     ("colours", "w9", ["w5", "w6"], 1),
     ("colours", "w1 w1 w1", ["w2 w3", "w2 w4"], 1),
+    ("long", " ".join(["w7", "w8"] * 30), ["w9", "w2 w3"], 0),  # longer than the model's 40 positions
     ("sizes", "w8 w2", ["w9 w9 w9", "w1"], 0),
 ]
 
@@ -51,13 +52,18 @@ def test_log_probabilities_equal_those_of_each_choice_alone(
         for choice, value in zip(choices, row, strict=True):
             own = tokenizer.encode(choice).ids
             with torch.no_grad():
-                logits = model(torch.tensor([context + own]))[0].log_softmax(-1)
-            expected = sum(float(logits[len(context) - 1 + i, token]) for i, token in enumerate(own))
+                logits = model(torch.tensor([(context + own)[-41:-1]]))[0].log_softmax(-1)
+            expected = sum(float(logits[i - len(own), token]) for i, token in enumerate(own))
             assert value == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_first_questions_of_each_family_are_taken(scores: Path, tokenizer: Tokenizer) -> None:
-    assert [q.family for q in read_questions(scores, tokenizer, per_family=2)] == ["colours", "colours", "sizes"]
+    assert [q.family for q in read_questions(scores, tokenizer, per_family=2)] == [
+        "colours",
+        "colours",
+        "long",
+        "sizes",
+    ]
 
 
 def test_scores_without_the_exams_prompt_are_refused(scores: Path, tokenizer: Tokenizer) -> None:

@@ -16,8 +16,9 @@ from components.files import sha256_file
 from components.params import Params
 from components.phi import checkpoint
 from components.phi.conversation import Conversation
+from components.phi.export import export
 from components.phi.model import IGNORE
-from components.phi.template import render
+from components.phi.template import QUESTIONS, read_template, render
 from components.phi.text import TextModel, Wish
 from components.tracking import Tracker
 from components.tuning import merge, tune
@@ -106,6 +107,14 @@ def test_the_tuned_checkpoint_chats_and_names_its_origin(base: Path, lora: Path)
     lineage = checkpoint.read_lineage(lora)
     assert lineage["step"] == "tuning"
     assert lineage["initial"]["lineage"] == checkpoint.read_lineage(base)
+
+
+def test_an_exported_model_keeps_its_template_and_says_that_it_is_tuned(lora: Path, tmp_path: Path) -> None:
+    export(lora, tmp_path / "exported")
+    assert read_template(tmp_path / "exported") == QUESTIONS
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "- fine-tuned (sft, lora): " in card
+    assert "Pre-trained only" not in card
 
 
 def test_peft_loads_the_adapter_with_equal_logits(base: Path, lora: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from flows import settings
 from flows.client import acts
 
-PROG = "python -m flows.requests"
+PROG = "python -m flows.audit_log"
 FILE = "requests.jsonl"
 ID = r"[^/]+"
 WHAT = (  # act, method, path
