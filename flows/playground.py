@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import StepError
-from flows.models import find_model
+from flows.models import NAMED, find_model
 from flows.settings import project_root
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ ALTERNATIVES = 6  # of each token
 PROMPTS = 12  # held-out texts to continue
 SEEN = 48  # last tokens of a prompt that are looked at
 SPANS = 12  # of an answer, the longest first
+CORPORA = 2  # kept open to search: those of two models side by side
 Event = dict[str, Any]
 Request = Mapping[str, Any]
 
@@ -91,7 +92,8 @@ class Worker:
         self.active = 0
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._lock = threading.Lock()
-        self._spans: dict[tuple[str, int], Spans] = {}
+        self._spans: OrderedDict[tuple[str, int], Spans] = OrderedDict()
+        self._searching = threading.Lock()  # the first search of a corpus takes seconds
         self._inside = threading.Lock()  # parts are off for everybody who uses a model
 
     def take(self, request: Request) -> None:
@@ -216,8 +218,7 @@ class Worker:
 
         with self._inside:
             loaded, switches, old = self._prepared(model, off)
-            scores = loaded.folder.resolve().parents[1] / "reports" / "scores" / loaded.folder.name
-            asked = read_questions(scores, loaded.tokenizer, each)
+            asked = read_questions(_scores(loaded.folder), loaded.tokenizer, each)
             with switched_off(loaded.phi, switches, old):
                 found = log_probabilities(loaded.phi, asked)
         right: dict[str, list[bool]] = {}
@@ -242,13 +243,21 @@ class Worker:
         from flows.client import origins
 
         key = (model, self.models.get(find_model(model, self.root)).folder.stat().st_mtime_ns)
-        with self._lock:
+        with self._searching:
             if key not in self._spans:
-                self._spans = {
-                    key: Spans(origins.open_project(self.root), model)
-                }  # one at a time: a corpus may be large
+                self._spans[key] = Spans(origins.open_project(self.root), model)
+                while len(self._spans) > CORPORA:
+                    self._spans.popitem(last=False)
+            self._spans.move_to_end(key)
             found = self._spans[key]
         yield {"traced": found.of(text, SPANS, least)}
+
+
+def _scores(folder: Path) -> Path:
+    """The scores of a model on its run's exam, else those of another model of the run, which was asked the same."""
+    scores = folder.resolve().parents[1] / "reports" / "scores"
+    names = (folder.name, *NAMED)
+    return next((scores / name for name in names if (scores / name / "scores.json").exists()), scores / folder.name)
 
 
 REQUESTS: dict[str, Callable[..., Iterator[Event]]] = {

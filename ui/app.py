@@ -17,26 +17,23 @@ VIEWS = Path(__file__).parent / "views"  # a folder named "pages" would be run w
 st.set_page_config(page_title="Phiforge", page_icon=str(theme.ASSETS / "icon.png"), layout="wide")
 st.logo(str(theme.ASSETS / "logo.svg"), size="large")
 theme.apply()
+# No sections: on phones, Streamlit puts them as headers into a list, which screen readers cannot read as one.
 page = st.navigation(
-    {
-        "": [
-            st.Page(VIEWS / "home.py", title="Home", icon=":material/home:", default=True),
-            st.Page(VIEWS / "new_run.py", title="New run", icon=":material/rocket_launch:"),
-            st.Page(VIEWS / "runs.py", title="Runs", icon=":material/timeline:"),
-            st.Page(VIEWS / "run.py", title="Run", icon=":material/play_circle:", visibility="hidden"),
-            st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
-            st.Page(VIEWS / "data.py", title="Data", icon=":material/database:"),
-            st.Page(VIEWS / "models.py", title="Models", icon=":material/deployed_code:"),
-            st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
-            st.Page(VIEWS / "schedules.py", title="Schedules", icon=":material/calendar_month:"),
-        ],
-        "Playground": [
-            st.Page(VIEWS / "chat.py", title="Chat", icon=":material/chat:"),
-            st.Page(VIEWS / "inside.py", title="Look inside", icon=":material/network_node:"),
-            st.Page(VIEWS / "exam.py", title="Exam", icon=":material/quiz:"),
-            st.Page(VIEWS / "tune.py", title="Tune", icon=":material/school:"),
-        ],
-    },
+    [
+        st.Page(VIEWS / "home.py", title="Home", icon=":material/home:", default=True),
+        st.Page(VIEWS / "new_run.py", title="New run", icon=":material/rocket_launch:"),
+        st.Page(VIEWS / "runs.py", title="Runs", icon=":material/timeline:"),
+        st.Page(VIEWS / "run.py", title="Run", icon=":material/play_circle:", visibility="hidden"),
+        st.Page(VIEWS / "compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page(VIEWS / "data.py", title="Data", icon=":material/database:"),
+        st.Page(VIEWS / "models.py", title="Models", icon=":material/deployed_code:"),
+        st.Page(VIEWS / "chat.py", title="Chat", icon=":material/chat:"),
+        st.Page(VIEWS / "inside.py", title="Look inside", icon=":material/network_node:"),
+        st.Page(VIEWS / "exam.py", title="Exam", icon=":material/quiz:"),
+        st.Page(VIEWS / "tune.py", title="Tune", icon=":material/school:"),
+        st.Page(VIEWS / "leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page(VIEWS / "schedules.py", title="Schedules", icon=":material/calendar_month:"),
+    ],
     position="top",
 )
 notice = st.container(key="pf-notice", gap=None)

@@ -7,7 +7,7 @@ is kept.
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,6 +104,12 @@ def about_model(model: str) -> dict[str, Any]:
         StepError: there is no such model.
     """
     return playground().one("about", model=model)
+
+
+@st.cache_data(ttl=60, max_entries=100, show_spinner=False)
+def look(model: str, prompt: str, off: Mapping[str, Any], head: Sequence[int], tokens: int) -> dict[str, Any]:
+    """What a prompt does inside a model. Kept for a minute, so that a switch only computes the model that it changes."""
+    return playground().one("look", model=model, prompt=prompt, off=off, head=head, tokens=tokens)
 
 
 def tuning_rows(files: tuple[str, ...], objective: str) -> tuning.Checked:

@@ -102,7 +102,7 @@ class Playground:
             return None
         with open(state_folder(self.root) / LOG, "wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.playground"],
+                [sys.executable, "-P", "-m", "flows.playground"],  # this code, whatever lies in the project
                 env=os.environ | {"PHIFORGE_HOME": str(self.root), "PYTHONPATH": str(CODE)},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=self.root,
             )  # fmt: skip
@@ -119,4 +119,5 @@ class Playground:
         status = process.wait()
         if status:  # an idle one ends with 0, and nobody waits for it
             for waiting in list(self._waiting.values()):
-                waiting.put({"error": f"the playground's worker has ended with status {status}; ask again"})
+                said = f"the playground's worker has ended with status {status}; ask again, or see {state_folder(self.root) / LOG}"
+                waiting.put({"error": said})

@@ -27,7 +27,7 @@ if __name__ == "__main__":
     talker = fakes.Talker()
     if not real:
         reads.playground = lambda: talker  # type: ignore[assignment,return-value]
-        reads.models = lambda: ["large", "small", "control"]  # type: ignore[assignment]
+        reads.models = lambda: ["large", "small", "control", "grown"]  # type: ignore[assignment]
         reads.exam = fakes.questions  # type: ignore[assignment]
         reads.tuning_rows = lambda *_: Checked(2, [{"prompt": "Which is red?", "completion": "Mars"}])  # type: ignore[assignment]
         reads.tuned = list  # type: ignore[assignment]

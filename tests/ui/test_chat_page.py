@@ -84,7 +84,10 @@ def test_a_switch_changes_what_the_model_says_and_the_exam(open_page: Open, talk
     at = settle(at.pills(key="blocks").set_value([1]).run())
     at = settle(at.toggle(key="new").set_value(True).run())
     assert "off␣1␣0␣True" in html(at)
-    assert talker.asked[-1]["off"] == {"blocks": [], "heads": [], "new": False}, "the others are whole"
+    looks = [(one["model"], one["off"]) for one in talker.asked if one["do"] == "look"]
+    assert looks[-1] == ("large", {"blocks": [1], "heads": [], "new": True})
+    whole = [model for model, off in looks if off == {"blocks": [], "heads": [], "new": False}]
+    assert sorted(whole) == ["grown", "large", "small"], "the whole models are asked once"
     at = settle(next(button for button in at.button if "questions of each family" in button.label).click().run())
     assert "-40%" in html(at)
     assert "frozenset({1})" in at.code[0].value

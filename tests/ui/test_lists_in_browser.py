@@ -67,7 +67,7 @@ def test_runs_are_ticked_compared_and_opened(browser: Any, address: str) -> None
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("path", ["runs", COMPARE, "new_run"])
+@pytest.mark.parametrize("path", ["runs", COMPARE, "new_run", "exam", "inside", "tune"])
 def test_a_phone_shows_no_page_wider_than_itself(browser: Any, address: str, path: str) -> None:
     page = opened(browser, f"{address}/{path}", width=390)
     page.get_by_role("rowheader", name="large").first.wait_for() if "compare" in path else page.wait_for_timeout(2_000)
@@ -104,6 +104,19 @@ def test_two_people_chat_and_an_answer_goes_on_from_another_token(browser: Any, 
         page.close()
 
 
+@pytest.mark.browser
+def test_a_switch_changes_one_model_and_hostile_tokens_stay_text(browser: Any, address: str) -> None:
+    page = opened(browser, f"{address}/inside?look=one+%3Cimg+src=x%3E")
+    page.get_by_role("button", name="1", exact=True).click()
+    page.get_by_role("rowheader", name="large, switched").wait_for()
+    page.get_by_text("off␣1␣0␣False").wait_for()
+    assert page.get_by_role("rowheader", name="grown").is_visible()
+    page.get_by_role("button", name="Ask 20 questions of each family").click()
+    page.get_by_role("rowheader", name="planets").wait_for()
+    assert page.locator("img[src=x]").count() == 0
+    page.close()
+
+
 PAGES = (
     "",
     "new_run",
@@ -116,6 +129,8 @@ PAGES = (
     "schedules",
     "chat",
     "exam",
+    "inside",
+    "tune",
 )
 SCREENS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
 

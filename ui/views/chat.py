@@ -57,8 +57,9 @@ def wish() -> dict[str, Any]:
         seed = st.number_input("Seed", 0, 2**31, 1, key="seed", help="Equal seeds give equal answers.", **bound)
         stop = st.text_input("Stop at", key="stop", help=r"An answer ends before this text; \n is a line end.", **bound)
         system = st.text_area(
-            "System prompt", key="system", height=68, help="Only for models with a chat template.", max_chars=LONGEST
-        )
+            "System prompt", key="system", height=68, help="Only for models with a chat template.", max_chars=LONGEST,
+            **bound,
+        )  # fmt: skip
     stops = [stop.replace("\\n", "\n")] if stop else []
     return {"temperature": temperature, "top_k": int(top_k), "top_p": top_p, "seed": int(seed), "max_tokens": int(longest), "stop": stops, "system": system}  # fmt: skip
 

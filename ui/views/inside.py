@@ -63,7 +63,7 @@ def switches(about: Mapping[str, Any], grown: bool) -> dict[str, Any]:
 
 
 def look(model: str, prompt: str, off: Mapping[str, Any], head: Sequence[int]) -> dict[str, Any]:
-    return reads.playground().one("look", model=model, prompt=prompt, off=off, head=head, tokens=TOKENS)
+    return reads.look(model, prompt, off, head, TOKENS)
 
 
 def said(seen: Mapping[str, Any]) -> list[str]:
