@@ -100,7 +100,8 @@ class Composed:
             "OMP_NUM_THREADS": "1",
         }
         own = self.services[name].get("environment", {})
-        return image | {key: self.here(name, str(value)) for key, value in own.items()}
+        users = {"PHIFORGE_RESULTS_CREDENTIALS": "worker"}  # whose secrets a path is about, if not the service's own
+        return image | {key: self.here(users.get(key, name), str(value)) for key, value in own.items()}
 
     def start(self) -> None:
         """Start everything in the order of the file."""
