@@ -17,7 +17,7 @@ COMMAND = Command(
         Argument("layer", "stream before this block is taken apart (default: the middle)", required=False, type=int),
         Argument("features", "number of features (default: 8 per dimension)", required=False, type=int),
         Argument("active", "number of features that describe a token", required=False, type=int, default=16),
-        Argument("steps", "optimizer steps of 2,048 tokens", required=False, type=int, default=600),
+        Argument("steps", "optimizer steps of 2,048 tokens", required=False, type=int, default=300),
     ),
     outputs=(Argument("output", "folder for the features", holds="features.json"),),
     sections=("seed",),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LEARNED, JUDGED = 262_144, 32_768  # maximum tokens of training text and of held-out text
-BATCH, RATE = 2048, 1e-3
+BATCH, RATE = 2048, 3e-3
 PER_DIMENSION = 8
 EXAMPLES, CANDIDATES = 5, 64  # documents per feature, and places among which they are sought
 BEFORE, AFTER = 12, 4  # tokens shown around the one that fires
@@ -52,6 +52,10 @@ class SparseCode(nn.Module):
         self.decoder = nn.Parameter(directions.clone())
         self.encoder = nn.Parameter(directions.clone())
         self.bias = nn.Parameter(torch.zeros(features, device=sample.device))
+        with torch.no_grad():  # directions overlap, so their sum overshoots; begin with the length that fits best
+            x = sample[rows[:BATCH]]
+            found, given = self.decode(self.encode(x)) - self.mean, x - self.mean
+            self.encoder.mul_((found * given).sum() / found.square().sum())
 
     def encode(self, x: Tensor) -> Tensor:
         """Responses (n, features) of streams (n, D)."""
@@ -140,7 +144,7 @@ def learn(streams: Tensor, features: int, active: int, steps: int, seed: int) ->
         schedule.step()
         with torch.no_grad():
             code.decoder.copy_(nn.functional.normalize(code.decoder, dim=-1))
-        progress.update(step, loss=float(loss))
+        progress.update(step, loss=loss.item())
     return code
 
 

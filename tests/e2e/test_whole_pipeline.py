@@ -367,6 +367,24 @@ def test_the_data_ablation_runs_as_a_flow(by_flow: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_is_tuned_as_a_flow(by_flow: Path) -> None:
+    """Twice: the second run finds everything cached. A run with options has a workspace, and tunes alone again."""
+    words = ("flows.command", "tune")
+    said = call(by_flow, *words)
+    assert "held-out wordings" in said
+    result = json.loads((by_flow / "reports" / "tuning" / "result.json").read_text())
+    assert result["training"]["trained_on"] > 100
+    assert {"exam", "reworded", "bits_per_byte"} <= result.keys()
+    assert (by_flow / "models" / "tuned" / "adapter" / "adapter_model.safetensors").is_file()
+    assert "cached" in call(by_flow, *words)
+    rows = by_flow / "rows.jsonl"
+    rows.write_text('{"prompt": "What is red?", "completion": "An apple."}\n' * 20)
+    said = call(by_flow, *words, str(rows), "--method", "full")
+    assert "sft, full" in said.replace("\n", " ")
+    assert "train_small" not in said or "training: done" not in said
+
+
+@pytest.mark.slow
 def test_the_exports_of_record_of_the_champion_and_of_a_small_model(by_flow: Path, tmp_path: Path) -> None:
     said = call(by_flow, "flows.command", "records", "champion", "--output", "records")
     (by_flow / "records").rename(tmp_path / "large")

@@ -44,7 +44,13 @@ def test_the_figures_and_files_are_of_the_middle_layer(home: Path, written: Path
     assert (found["layer"], found["features"], found["active"]) == (1, 64, 4)
     figures = found["figures"]
     assert 0 < figures["l0"] <= 4
-    assert figures["loss"] < figures["loss_coded"]
+    model = load(home / "models" / "large")
+    length = model.config.max_position_embeddings
+    split = Tokens.open(home / "data" / "tokens").split("validation")
+    rows = sparse.Sequences.read(split, length, sparse.JUDGED, torch.device("cpu")).rows
+    with torch.no_grad():
+        own = torch.nn.functional.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+    assert figures["loss"] == pytest.approx(float(own), rel=1e-4)
     assert figures["loss_recovered"] == pytest.approx(
         (figures["loss_mean"] - figures["loss_coded"]) / (figures["loss_mean"] - figures["loss"])
     )
