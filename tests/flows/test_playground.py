@@ -29,6 +29,8 @@ PROMPT = "Tale 5. the old miller"
 def worker(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]:
     copy = shutil.copytree(home, tmp_path_factory.mktemp("play") / "home with a blank")
     shutil.copyfile(ROOT / "params.yaml", copy / "params.yaml")
+    (copy / "flows").mkdir()  # a project may hold another version's code, which is not to be run
+    (copy / "flows" / "__init__.py").touch()
     made = Playground(copy)
     yield made
     made.close()
@@ -144,6 +146,15 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_a_model_without_scores_is_asked_the_exam_of_its_run(tmp_path: Path) -> None:
+    scores = tmp_path / "reports" / "scores"
+    for name in ("large", "tuned"):
+        (scores / name).mkdir(parents=True)
+        (scores / name / "scores.json").touch()
+    found = {name: playground._scores(tmp_path / "models" / name).name for name in ("tuned", "grown", "small")}
+    assert found == {"tuned": "tuned", "grown": "large", "small": "large"}
 
 
 def test_models_leave_when_another_needs_their_room(home: Path) -> None:
