@@ -62,11 +62,12 @@ class Composed:
         self.variables = dict(line.split("=", 1) for line in lines) | {"UID": "0", "GID": "0"}
         file = yaml.safe_load(interpolate((project / "docker-compose.yml").read_text(), self.variables))
         self.secrets, self.configs = file["secrets"], file["configs"]
-        self.services = {
-            name: service
-            for name, service in file["services"].items()
+        self.services = file["services"]
+        self.started = [
+            name
+            for name, service in self.services.items()
             if not service.get("profiles") or set(service["profiles"]) & set(profiles)
-        }
+        ]
         self.ports = {name: {port: free_port() for port in ports} for name, ports in PORTS.items()}
         self.processes: dict[str, subprocess.Popen] = {}
         self.cluster = Path(tempfile.mkdtemp())  # where PostgreSQL's user may go
@@ -105,26 +106,20 @@ class Composed:
 
     def start(self) -> None:
         """Start everything in the order of the file."""
-        needs = {name: set(service.get("depends_on", {})) for name, service in self.services.items()}
+        needs = {name: set(self.services[name].get("depends_on", {})) for name in self.started}
         for name in graphlib.TopologicalSorter(needs).static_order():
             for other, how in self.services[name].get("depends_on", {}).items():
                 self.wait(other, how["condition"])
             self.launch(name)
-        for name, service in self.services.items():
-            if "healthcheck" in service:
+        for name in self.started:
+            if "healthcheck" in self.services[name]:
                 self.wait(name, "service_healthy")
 
     def launch(self, name: str) -> None:
         """Start one service with the secrets that the file gives it."""
-        service = self.services[name]
         for folder in ("objects", "certificates", "tmp"):
             (self.folder / folder).mkdir(exist_ok=True)
-        secrets = self.folder / f"secrets-{name}"
-        secrets.mkdir(exist_ok=True)
-        for given in service.get("secrets", []):
-            source = given if isinstance(given, str) else given["source"]
-            target = given if isinstance(given, str) else given["target"]
-            shutil.copy(self.secrets[source]["file"], secrets / Path(target).name)
+        self._give_secrets(name)
         special = {"postgres": self._postgres, "s3": self._s3, "proxy": self._proxy}
         command, options = special[name]() if name in special else (self._command(name), {"cwd": self.project})
         with open(self.folder / f"{name}.log", "a") as log:
@@ -132,6 +127,13 @@ class Composed:
                 command, env=self.environment(name), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 **options,
             )  # fmt: skip
+
+    def _give_secrets(self, name: str) -> None:
+        folder = self.folder / f"secrets-{name}"
+        folder.mkdir(exist_ok=True)
+        for given in self.services[name].get("secrets", []):
+            source, target = (given, given) if isinstance(given, str) else (given["source"], given["target"])
+            shutil.copy(self.secrets[source]["file"], folder / Path(target).name)
 
     def _command(self, name: str) -> list[str]:
         words = shlex.split(self.here(name, self.services[name]["command"]))
@@ -234,6 +236,7 @@ class Composed:
 
     def call(self, name: str, *words: str, cwd: Path | None = None) -> str:
         """What `docker compose exec NAME python -m WORDS` prints."""
+        self._give_secrets(name)
         done = subprocess.run(
             [sys.executable, "-m", *words], cwd=cwd or self.project, env=self.environment(name), capture_output=True,
             text=True, check=False,
