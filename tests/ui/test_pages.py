@@ -583,7 +583,7 @@ def test_a_model_that_is_not_the_champion_can_be_promoted(
 
 def test_home_shows_the_state_of_things(open_page: Open) -> None:
     page = html(open_page("home", records=Reported()))
-    assert page.index("Running now") < page.index("quiet-falcon") < page.index("train_small · 2 of 18 stages")
+    assert page.index("Running now") < page.index("quiet-falcon") < page.index("train_small · 2 of 19 stages")
     assert page.index("Last results") < page.index("failed with exit status 1")
     assert "Version 2 <small>of phiforge</small>" in page
     assert "loss -0.250 [-0.300, -0.200]" in page
