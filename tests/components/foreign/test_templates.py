@@ -131,5 +131,5 @@ def test_a_chat_template_is_rendered_as_transformers_does_and_within_bounds() ->
         render_chat(ESCAPES[0], messages, {})
     slow = Renderer("chat", seconds=1)
     with pytest.raises(StepError, match="1 s of CPU"):
-        slow.render(pickle.dumps((BOMBS[0], {"messages": messages, "tokens": {}})))
+        slow.render(pickle.dumps((BOMBS[0], {"messages": messages, "tokens": {}, "ask": True})))
     slow.close()
