@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.params import Params, parse_overrides
-from flows import client, run
+from flows import client, run, tune
 from flows.client import Launch, Record, Records, Refused, Runs, Unavailable
 from flows.command import COMMANDS
+from flows.definitions import TUNING
 
 SIMPLE = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-9, 9) | st.text("ab'\"$ {}=é", max_size=6)
 DEAD = "http://127.0.0.1:9/api"  # the discard port: nothing listens
@@ -31,15 +32,21 @@ def test_the_command_means_the_same_as_the_launch(
     overrides: dict, profile: str | None, text: str, size: str, flow: str
 ) -> None:
     """The terminal's own parser reads from it what `launch` sends."""
+    if flow == TUNING.flow:  # its command takes no text and no size
+        text = size = ""
     wanted = Launch(overrides, profile, flow, text, size)
     cd, root, then, program, verb, *words = shlex.split(wanted.command)
     assert (cd, Path(root), then) == ("cd", client.project_root(), "&&")
     assert Path(root, program).resolve().name == "phiforge"
     entry = COMMANDS[verb]
-    read = run.parser(verb, **entry.options).parse_intermixed_args(words)
-    given = {"profile": read.profile, "text": ", ".join(read.text), "size": read.size}
+    if flow == TUNING.flow:
+        read = tune.parser().parse_args(words)
+        given = {"profile": read.profile}
+    else:
+        read = run.parser(verb, **entry.options).parse_intermixed_args(words)
+        given = {"profile": read.profile, "text": ", ".join(read.text), "size": read.size}
+        assert entry.options["flow"] == flow
     given |= {"overrides": parse_overrides(read.set)}
-    assert entry.options["flow"] == flow
     assert {name: value for name, value in given.items() if value} == wanted.parameters
 
 
