@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from components.errors import StepError
 from components.files import STATE, atomic_file, scratch_directory, sha256_file
@@ -147,7 +148,8 @@ def _files(root: Path) -> Iterator[Path]:
 def _dump(address: str, file: Path) -> bool:
     """Copy a database into a file, also while it is in use; whether there is one."""
     if address.startswith("postgresql:"):
-        _run(_tool("pg_dump"), "--format=custom", f"--file={file}", f"--dbname={address}")
+        named, password = _without_password(address)
+        _run(_tool("pg_dump"), "--format=custom", f"--file={file}", f"--dbname={named}", env=password)
         return True
     source = Path(address.partition("///")[2])
     if not source.is_file():
@@ -169,13 +171,24 @@ def _load(dump: Path, address: str) -> None:
         )
     if kind == "postgresql":
         options = ["--clean", "--if-exists", "--no-owner", "--exit-on-error", "--single-transaction"]
-        _run(_tool("pg_restore"), *options, f"--dbname={address}", str(dump))
+        named, password = _without_password(address)
+        _run(_tool("pg_restore"), *options, f"--dbname={named}", str(dump), env=password)
         return
     target = Path(address.partition("///")[2])
     target.parent.mkdir(parents=True, exist_ok=True)
     for suffix in ("-wal", "-shm"):  # of the database that is replaced
         target.with_name(target.name + suffix).unlink(missing_ok=True)
     os.replace(dump, target)
+
+
+def _without_password(address: str) -> tuple[str, dict[str, str]]:
+    """An address for a command line, which other users of the machine can see, and the environment with its password."""
+    parts = urlsplit(address)
+    if not parts.password:
+        return address, dict(os.environ)
+    user, _, host = parts.netloc.rpartition("@")
+    named = urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+    return named, os.environ | {"PGPASSWORD": unquote(parts.password)}
 
 
 def _has_tables(address: str) -> bool:

@@ -57,3 +57,19 @@ def test_a_backup_is_not_overwritten_and_a_full_database_neither(file, project, 
         said, ["exists; choose", "mlflow: the database has content", "is not a database"], strict=True
     ):
         assert words in line
+
+
+@pytest.mark.parametrize(
+    ("address", "named", "password"),
+    [
+        ("postgresql://phi:s%40fe@db:5432/prefect", "postgresql://phi@db:5432/prefect", "s@fe"),
+        ("postgresql://phi@db/prefect", "postgresql://phi@db/prefect", None),
+        ("postgresql:///prefect?host=/run", "postgresql:///prefect?host=/run", None),
+    ],
+)
+def test_a_password_stands_on_no_command_line(
+    monkeypatch: pytest.MonkeyPatch, address: str, named: str, password: str | None
+) -> None:
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    found, environment = backup._without_password(address)
+    assert (found, environment.get("PGPASSWORD")) == (named, password)
