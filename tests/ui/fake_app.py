@@ -32,6 +32,7 @@ if __name__ == "__main__":
         reads.tuning_rows = lambda *_: Checked(2, [{"prompt": "Which is red?", "completion": "Mars"}])  # type: ignore[assignment]
         reads.tuned = list  # type: ignore[assignment]
     acts.user = lambda: access.OPERATOR
+    acts.refusal = lambda: ""
     acts.record = lambda *_: None  # type: ignore[assignment]
     made = tempfile.TemporaryDirectory(prefix="phiforge-")
     corpus = Path(sys.argv[4]) if sys.argv[4:] else fakes.made_corpus(Path(made.name))

@@ -4,6 +4,7 @@ Those of the playground show the models of the project's last run, and are left 
 """
 
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,9 @@ def main() -> None:
                     page.get_by_label("Text").fill(PROMPT)
                     page.get_by_label("Text").press("Tab")
                     page.get_by_role("button", name="Continue").click()
-                    page.get_by_role("group", name="Answer of large").get_by_role("button").nth(2).hover()
+                    page.get_by_role("group", name="Answer of large").get_by_role(
+                        "button", name=re.compile(r"\w")
+                    ).first.hover()
                 page.wait_for_timeout(3_000)  # charts and tables are drawn
                 picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 target = FOLDER / f"panel-{name}.png"
