@@ -32,6 +32,7 @@ class SourceFile:
     refused: str = ""  # why it is not read, if its location decides that
     folder: Path | None = None  # which no link may leave when it is read; None = links may lead anywhere
     by_content: Format | None = None  # format by its first bytes, if its name tells none
+    ahead: int = 0  # bytes requested from a remote store beyond those that are read; 0 = its file system's default
 
     @property
     def format(self) -> Format | None:
@@ -74,7 +75,9 @@ class SourceFile:
             return open_inside(self.location, self.folder)
         from components.ingestion.remote import open_remote, requested
 
-        return open_remote(self.location, self.size, requested(self.source) if is_web(self.location) else "")
+        return open_remote(
+            self.location, self.size, requested(self.source) if is_web(self.location) else "", self.ahead
+        )
 
 
 def unpacked(file: BinaryIO, compression: str) -> BinaryIO:

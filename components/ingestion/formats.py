@@ -89,10 +89,16 @@ EXPECTED = (
 # A section of the manual, perhaps with the name of its collection: `.1`, `.3p`, `.3pm`, `.7ssl`.
 _MANUAL = re.compile(r"\.[1-9](?:am|gcc|p|perl|pm|posix|ssl|tcl|x)?")
 _INFO = re.compile(r"\.info(?:-\d{1,3})?")  # long ones are split
-# The endings of README.Debian, NEWS.Debian, README.source, README.1st and README.de.
-_VARIANT = re.compile(r"\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|[a-z]{2})")
-# A version instead of an ending: `MPL-2.0`, `notes-1.10`.
-_NUMBER = re.compile(r"\.\d+")
+# The endings of README.Debian, NEWS.Debian, README.source, README.1st, README.de and changelog.Debian.amd64.
+_MACHINE = r"amd64|x86_64|i[3-6]86|arm64|aarch64|armel|armhf|ppc64(?:el|le)?|riscv64|s390x|mips64el|loong64"
+_VARIANT = re.compile(
+    rf"(?:\.(?:debian|source|first|1st|git|dist|unix|linux|bsd|macos|osx|win(?:32|64|dows)|{_MACHINE}|[a-z]{{2}}))+"
+)
+# A version or a machine instead of an ending: `MPL-2.0`, `notes-1.10`, `limits.amd64`.
+_NO_ENDING = re.compile(rf"\.(?:\d+|{_MACHINE})")
+_BEGINS_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\b[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S
+)
 # The start of a script without an ending: `#!/bin/sh -e`, `#!/usr/bin/env -S python3 -u`.
 _RUN_BY = re.compile(rb"#![ \t]*(?:\S*/)?(?:env[ \t]+(?:(?:-\S*|\w+=\S*)[ \t]+)*(?:\S*/)?)?([A-Za-z_+-]+)")
 START_BYTES = 4_096  # of a file whose name tells no format
@@ -132,21 +138,24 @@ def format_of(name: str) -> Format | None:
     """The format of a file by its name, or None if no reader takes it."""
     suffix, compression = suffixes(name)
     found = MAN if _MANUAL.fullmatch(suffix) else INFO if _INFO.fullmatch(suffix) else FORMATS.get(suffix)
-    if not found and (not suffix or _VARIANT.fullmatch(suffix)):
-        return NAMES.get(base_name(name).removesuffix(compression).removesuffix(suffix))
+    if not found:
+        stem, dot, variants = base_name(name).removesuffix(compression).partition(".")
+        return NAMES.get(stem) if not dot or _VARIANT.fullmatch(dot + variants) else None
     return None if found and compression and not found.from_start else found
 
 
-def script_format(start: bytes) -> Format | None:
-    """The format of a script by its first bytes, or None if they name no known interpreter."""
+def marked_format(start: bytes) -> Format | None:
+    """The format of a script or a page by its first bytes, or None if they name neither an interpreter nor HTML."""
+    if _BEGINS_PAGE.match(start):
+        return PAGE
     found = _RUN_BY.match(start)
     return _code(INTERPRETERS.get(found[1].decode().rstrip("-"), "")) if found else None
 
 
 def is_open(name: str) -> bool:
-    """Whether the first bytes of a file decide its format: its name has no ending, or a version in its place."""
+    """Whether the first bytes of a file decide its format: its name has no ending, or a version or machine in its place."""
     suffix, _ = suffixes(name)
-    return format_of(name) is None and (not suffix or _NUMBER.fullmatch(suffix) is not None)
+    return format_of(name) is None and (not suffix or _NO_ENDING.fullmatch(suffix) is not None)
 
 
 def passed_over(name: str) -> str:

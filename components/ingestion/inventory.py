@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ from components.params import Params, Source
 from components.running.cli import Argument, Command, main
 from components.tracking import Tracker, project_home, state_folder
 
+LOOKS = 16  # remote files without an ending that are looked into at the same time
 HASHES = "source-hashes.json"  # in `.phiforge`
 
 
@@ -107,7 +110,7 @@ def _is_passed_over(file: SourceFile, unread: Unread) -> bool:
 def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
     """The files that a reader takes or quarantines; counts the others."""
     taken = []
-    for file in map(looked_into, files):
+    for file in _looked_into(files):
         if not (file.refused or file.format or no_file(file.location)):
             unread.add(unread_reason(file.name), file.name)
         elif isinstance(file.location, Path) and _is_closed(file.location):
@@ -115,6 +118,15 @@ def _readable(files: list[SourceFile], unread: Unread) -> list[SourceFile]:
         else:
             taken.append(file)
     return taken
+
+
+def _looked_into(files: list[SourceFile]) -> Iterator[SourceFile]:
+    """The files with their formats; those behind addresses are looked into at the same time, since each waits for an answer."""
+    if not any(isinstance(file.location, str) for file in files):
+        yield from map(looked_into, files)
+        return
+    with ThreadPoolExecutor(LOOKS) as pool:
+        yield from pool.map(looked_into, files)
 
 
 def _is_closed(path: Path) -> bool:

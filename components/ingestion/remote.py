@@ -129,29 +129,30 @@ def _version(info: dict[str, Any]) -> str:
     return f"{facts[0] if facts else 'unversioned'}, {info.get('size') or 'unknown'} bytes"
 
 
-def open_remote(url: str, size: int = 0, requested: str = "") -> BinaryIO:
+def open_remote(url: str, size: int = 0, requested: str = "", ahead: int = 0) -> BinaryIO:
     """A file behind a URL, read one block at a time.
 
     Args:
         size: in bytes, as listed; 0 = unknown.
         requested: the address to request, if that has secrets.
+        ahead: bytes to request beyond those that are read; 0 = the file system's default, some megabytes.
 
     Raises:
         OSError: it does not exist (any more), or may not be read.
         StepError: now or at a later read, it exists but is not delivered. That is not a property of the file, so the run
             must fail and be started again, not continue without it.
     """
-    return io.BufferedReader(_Connection(url, size, requested or url), BLOCK)
+    return io.BufferedReader(_Connection(url, size, requested or url, ahead), ahead or BLOCK)
 
 
 class _Connection(io.RawIOBase):
     """A remote file whose connection errors are kept apart from errors of its content."""
 
-    def __init__(self, url: str, size: int, requested: str) -> None:
+    def __init__(self, url: str, size: int, requested: str, ahead: int) -> None:
         self._url, self._size, self._requested = url, size, requested
         self._from_start = True  # until the first seek elsewhere
         self._file: Any = None  # closed even if it does not open
-        self._file = self._open()
+        self._file = self._open(**({"block_size": ahead} if ahead else {}))
 
     def readinto(self, buffer: Any) -> int:
         data = self._read(len(buffer))

@@ -13,11 +13,10 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 from components.ingestion.files import BROKEN, SourceFile
-from components.ingestion.formats import MAN, START_BYTES, is_open, script_format
+from components.ingestion.formats import MAN, START_BYTES, is_open, marked_format
 from components.ingestion.readers.base import MOST_WRONG, NUL, REPLACEMENT, WRONG_BYTES, NotText, no_file, nul_in
 
 MARKS = (
@@ -118,13 +117,17 @@ class Decoded(NamedTuple):
 
 
 def looked_into(file: SourceFile) -> SourceFile:
-    """The file, with its format by its first bytes if it is on this machine and its name tells none."""
-    if file.refused or not isinstance(file.location, Path) or not is_open(file.name) or no_file(file.location):
+    """The file, with its format by its first bytes if its name tells none.
+
+    Raises:
+        StepError: it is behind an address, and not delivered now.
+    """
+    if file.refused or not is_open(file.name) or no_file(file.location):
         return file
     try:
-        with file.open() as stream:
+        with replace(file, ahead=START_BYTES).open() as stream:
             start = stream.read(START_BYTES)
-        return replace(file, by_content=script_format(start) or (MAN if begins_as_text(start) else None))
+        return replace(file, by_content=marked_format(start) or (MAN if begins_as_text(start) else None))
     except BROKEN:  # it may not be read, has vanished, or is damaged
         return file
 

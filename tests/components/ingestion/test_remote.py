@@ -169,6 +169,68 @@ def test_a_single_file_by_https(store: type[Store], read_path: Callable) -> None
     assert (document.text, document.metadata["file"]) == ("row", f"{store.address}/bucket/sub/b.jsonl.gz")
 
 
+NAMELESS = {
+    "GPL-3": b"GNU GENERAL PUBLIC LICENSE\n" * 5_000,
+    "sub/changelog.Debian.amd64.gz": gzip.compress(b"libriver (1.0) unstable\n"),
+    "sub/COPYING.gz": gzip.compress(b"You may copy this.\n"),
+    "bin/run": b"#!/bin/sh\necho hello\n",
+    "blob": bytes(range(256)) * 20_000,
+    "empty": b"",
+    "torn.gz": b"\x1f\x8b\x08\0torn",
+}
+READ = {"GPL-3": "prose", "sub/changelog.Debian.amd64.gz": "prose", "sub/COPYING.gz": "prose", "bin/run": "code"}
+
+
+@pytest.fixture
+def moto_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address in moto's S3 server, which has the files of NAMELESS."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+    client.create_bucket(Bucket="nameless")
+    for name, data in NAMELESS.items():
+        client.put_object(Bucket="nameless", Key=name, Body=data)
+    yield "s3://nameless"
+    server.stop()
+
+
+def test_the_first_bytes_decide_where_names_in_s3_tell_no_format(moto_s3: str, read_path: Callable) -> None:
+    files, unread = list_files(Source(path=moto_s3))
+    assert {file.name.removeprefix(f"{moto_s3}/"): file.kind for file in files} == READ
+    assert [(row["reason"], row["count"]) for row in unread.rows()] == [
+        ("files without an ending and without text", 2),
+        ("files that end in .gz, which no reader takes", 1),
+    ]
+    documents, quarantined = read_path(moto_s3)
+    assert {document.source for document in documents} == {file.name for file in files}
+    assert not quarantined
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_little_more_than_the_first_bytes_of_a_web_address_are_requested(
+    store: type[Store], monkeypatch: pytest.MonkeyPatch, ranges: bool
+) -> None:
+    store.knows_ranges = ranges
+    for name, data in NAMELESS.items():
+        monkeypatch.setitem(FILES, name, data)
+        files, unread = list_files(Source(path=f"{store.address}/bucket/{name}"))
+        assert [file.kind for file in files] == ([READ[name]] if name in READ else [])
+        assert len(unread.rows()) == (name not in READ)
+    asked = [re.match(r"GET GPL-3 bytes=(\d+)-(\d+)", request) for request in store.requests]
+    assert all(int(match[2]) < 20_000 for match in asked if match)
+    assert any(asked)
+
+
 def many_rows() -> bytes:
     """More than fsspec asks of a server at once."""
     return b"".join(b'{"text": "%d %s"}\n' % (number, b"x" * 1_000) for number in range(7_000))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.documents import Document
 from components.ingestion.files import SourceFile
-from components.ingestion.formats import format_of, script_format
+from components.ingestion.formats import format_of, marked_format
 from components.ingestion.inventory import list_files
 from components.ingestion.readers import Limits, read_file
 from components.ingestion.readers.info import plain
@@ -131,7 +131,7 @@ def test_a_script_without_an_ending_is_code_in_the_language_of_what_runs_it(
 
 @pytest.mark.parametrize("start", [b"", b"#!", b"#!\n", b"# !/bin/sh", b"\x7fELF", b"#!\xff\xff"])
 def test_other_beginnings_say_nothing(start: bytes) -> None:
-    assert script_format(start) is None
+    assert marked_format(start) is None
 
 
 @pytest.mark.parametrize("name", ["a.information", "a.inf", "a.info-", "a.info-1234"])
@@ -154,6 +154,8 @@ def test_other_endings_are_not_info(name: str) -> None:
         "PKG-INFO",
         "INSTALL",
         "pkg-1.0.dist-info/METADATA",
+        "changelog.Debian.amd64.gz",
+        "NEWS.arm64",
     ],
 )
 def test_texts_of_packages_are_read(tmp_path: Path, name: str) -> None:
@@ -168,6 +170,17 @@ def test_texts_of_packages_are_read(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["README.png", "notes.de", "changelog.7z", "README.Debian.7z", "LICENSE"])
 def test_other_names_are_not_texts_of_packages(name: str) -> None:
     assert format_of(name) is None
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"\n <!-- a note -->\n", b"\xef\xbb\xbf<?xml version='1.0'?>\n<!DOCTYPE html>"]
+)
+def test_a_page_without_an_ending_is_read_as_a_page(tmp_path: Path, before: bytes) -> None:
+    river = b"A river begins at a spring, and grows. " * 9
+    (tmp_path / "about").write_bytes(before + b"<html><body><main><p>" + river + b"</p></main></body></html>")
+    ((file,), _) = list_files(Source(path=str(tmp_path)))
+    (document,) = read_file(file, Limits(1_000))
+    assert document.text == river.decode().strip() + "\n"
 
 
 LICENSE = b"                    GNU GENERAL PUBLIC LICENSE\n\n 1. Source code.\n"
@@ -194,6 +207,8 @@ PAGE = b'.\\" A comment\n.TH LS 1\n.SH NAME\nls \\- list files\n'
         ("ls", PAGE, "man-reader/1"),
         ("ls.0", b"\n'\\\" t\n" + PAGE, "man-reader/1"),
         ("old.1", b'\\"Without a dot\n' + PAGE, "man-reader/1"),
+        ("limits.amd64.gz", gzip.compress(LICENSE, mtime=0), "file-reader/1"),
+        ("program.amd64", b"\x7fELF\2\1\1" + bytes(90), "files that end in .amd64, which no reader takes"),
         ("blob", bytes(range(256)) * 20, "files without an ending and without text"),
         ("empty", b"", "files without an ending and without text"),
         ("escapes", b"\x1b[2J\x07\x08" * 50, "files without an ending and without text"),
