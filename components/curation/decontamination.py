@@ -29,7 +29,7 @@ import numpy as np
 
 from components.benchmarks.items import EXAM, Item, read_items
 from components.curation.code_identity import Function, functions, identity, keywords
-from components.curation.item_words import NEARLY, ItemWords
+from components.curation.item_words import ALONE, NEARLY, ItemWords
 from components.errors import StepError
 from components.files import save_array
 from components.params.decontamination import DecontaminationParams
@@ -271,6 +271,7 @@ class BenchmarkIndex:
             program = self._uncompared.get(number, "") if item.code else "no program"
             paraphrase = "" if self.params.min_paraphrase and self._paraphrases.searched[number] else FEW
             said = [f"by words: {words}"] * bool(words) + [f"as a program: {program}"] * bool(item.code and program)
+            said += [f"question alone: fewer than {ALONE} words"] * self._words.never_alone[number]
             said += [f"in other words: {paraphrase}"] * bool(paraphrase)
             said += [NOWHERE] * bool(words and program and paraphrase)
             found[item.benchmark].update(said)

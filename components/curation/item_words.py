@@ -64,6 +64,7 @@ class ItemWords:
     Attributes:
         arrays: the constructor's argument.
         unsearched: per item, why it is not searched for by words; empty if it is.
+        never_alone: per item, whether it is searched for, but its question has too few words to be found by itself.
     """
 
     def __init__(self, params: DecontaminationParams, arrays: Mapping[str, np.ndarray]) -> None:
@@ -80,6 +81,8 @@ class ItemWords:
             if len(arrays[f"alone_{length}_runs"])
         }
         self.unsearched = [REASONS[reason] for reason in arrays["reasons"].tolist()]
+        asked = np.diff(self._ends)[self._firsts[:-1] + ASKED]
+        self.never_alone = ((arrays["reasons"] == 0) & (asked < min(ALONE, params.min_words))).tolist()
 
     @classmethod
     def build(cls, items: Sequence[Item], params: DecontaminationParams) -> "ItemWords":

@@ -265,6 +265,14 @@ def test_what_is_not_looked_for_is_counted_with_its_reason() -> None:
         "by any rule": 3,
     }
     assert one(BenchmarkIndex(items[:1], DEFAULT), words(2, 1)) is None
+    goal = Item("b", "0", "x", "", "", words(2, 1), (words(9, 2), words(9, 3)), words(9, 2))
+    found = BenchmarkIndex([goal], DEFAULT)
+    assert found.report(1, [])["benchmarks"]["b"]["not_searched"] == {
+        "question alone: fewer than 3 words": 1,
+        "in other words: too few distinctive words": 1,
+    }
+    assert one(found, words(2, 1)) is None
+    assert one(found, f"{words(2, 1)}\n{words(9, 2)}")
 
 
 def test_a_small_program_is_known_by_its_name_too() -> None:
