@@ -48,6 +48,7 @@ def opened(browser: Any, address: str, width: int = 1280) -> Any:
     return page
 
 
+@pytest.mark.slow  # it clicks places of a canvas between two refreshes, which a busy machine may miss
 @pytest.mark.browser
 def test_runs_are_ticked_compared_and_opened(browser: Any, address: str) -> None:
     page = opened(browser, f"{address}/runs")
